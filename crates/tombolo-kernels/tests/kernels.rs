@@ -1,0 +1,207 @@
+//! Each fused operation against the same thing composed from stock operations, and each gradient against
+//! finite differences, on odd sizes.
+
+use candle_core::{Device, Result, Tensor, Var};
+use proptest::prelude::*;
+use tombolo_kernels::{
+    Activation, Conv2d, attention, attention_composed, bias_activation, depthwise, layer_norm,
+    layer_norm_composed, patches, pointwise,
+};
+
+/// Deterministic values of about unit size.
+fn values(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..count).map(|_| 1.7 * next()).collect()
+}
+
+fn tensor(dims: &[usize], seed: u32) -> Tensor {
+    let count = dims.iter().product();
+    Tensor::from_vec(values(count, seed), dims, &Device::Cpu).unwrap()
+}
+
+fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f32) {
+    assert_eq!(found.dims(), expected.dims());
+    let difference = (found - expected).unwrap().abs().unwrap().flatten_all().unwrap();
+    let largest = difference.max(0).unwrap().to_scalar::<f32>().unwrap();
+    assert!(largest < tolerance, "largest difference {largest}");
+}
+
+/// The gradient of Σ f(x)·w with respect to `x`, by backward and by central differences.
+fn check_gradient(x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) {
+    let var = Var::from_tensor(x).unwrap();
+    let out = f(&var).unwrap();
+    let weight = tensor(out.dims(), 99);
+    let loss = |x: &Tensor| (f(x)? * &weight)?.sum_all()?.to_scalar::<f32>();
+    let gradients = (out * &weight).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradient = gradients.get(&var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+
+    let flat = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let step = 1e-2;
+    for i in (0..flat.len()).step_by(1 + flat.len() / 40) {
+        let moved = |delta: f32| {
+            let mut flat = flat.clone();
+            flat[i] += delta;
+            loss(&Tensor::from_vec(flat, x.shape(), &Device::Cpu).unwrap()).unwrap()
+        };
+        let numeric = (moved(step) - moved(-step)) / (2.0 * step);
+        assert!(
+            (numeric - gradient[i]).abs() < 2e-2 * (1.0 + numeric.abs()),
+            "at {i}: expected {numeric}, found {}",
+            gradient[i]
+        );
+    }
+}
+
+#[test]
+fn gradients_match_finite_differences() {
+    let (weight, bias) = (tensor(&[13], 1), tensor(&[13], 2));
+    let x = tensor(&[70, 13], 3);
+    check_gradient(&x, |x| layer_norm(x, &weight, &bias, 1e-5));
+    check_gradient(&weight, |w| layer_norm(&x, w, &bias, 1e-5));
+    check_gradient(&bias, |b| layer_norm(&x, &weight, b, 1e-5));
+    for activation in [Activation::Gelu, Activation::Identity] {
+        check_gradient(&x, |x| bias_activation(x, &bias, activation));
+        check_gradient(&bias, |b| bias_activation(&x, b, activation));
+    }
+    let qkv = tensor(&[3, 7, 3 * 10], 4);
+    check_gradient(&qkv, |qkv| attention(qkv, 2, &[7, 7, 7]));
+}
+
+#[test]
+fn padding_changes_neither_outputs_nor_gradients() {
+    let short = tensor(&[1, 3, 24], 5);
+    let padding = tensor(&[1, 4, 24], 6);
+    let padded = Var::from_tensor(&Tensor::cat(&[&short, &padding], 1).unwrap()).unwrap();
+    let alone = attention(&short, 2, &[3]).unwrap();
+    let inside = attention(&padded, 2, &[3]).unwrap().narrow(1, 0, 3).unwrap();
+    assert_close(&inside, &alone, 1e-6);
+    let gradients = inside.sum_all().unwrap().backward().unwrap();
+    let of_padding = gradients.get(&padded).unwrap().narrow(1, 3, 4).unwrap();
+    assert_eq!(of_padding.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
+}
+
+#[test]
+fn gradients_match_those_of_the_composed_forms() {
+    let x = Var::from_tensor(&tensor(&[130, 24], 7)).unwrap();
+    let (w, b) = (tensor(&[24], 8), tensor(&[24], 9));
+    let fused = layer_norm(&x, &w, &b, 1e-5).unwrap().sqr().unwrap().backward().unwrap();
+    let stock = layer_norm_composed(&x, &w, &b, 1e-5).unwrap().sqr().unwrap().backward().unwrap();
+    assert_close(fused.get(&x).unwrap(), stock.get(&x).unwrap(), 1e-3);
+
+    let qkv = Var::from_tensor(&tensor(&[2, 9, 48], 10)).unwrap();
+    let keep = |out: Tensor| out.narrow(1, 0, 5).unwrap().sqr().unwrap().backward().unwrap();
+    let fused = keep(attention(&qkv, 4, &[9, 5]).unwrap());
+    let stock = keep(attention_composed(&qkv, 4, &[9, 5]).unwrap());
+    assert_close(fused.get(&qkv).unwrap(), stock.get(&qkv).unwrap(), 1e-4);
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let x = Var::from_tensor(&tensor(&[300, 24], 11)).unwrap();
+            let w = Var::from_tensor(&tensor(&[24], 12)).unwrap();
+            let y = layer_norm(&x, &w, &tensor(&[24], 13), 1e-5).unwrap();
+            let y = bias_activation(&y, &w, Activation::Gelu).unwrap();
+            let gradients = y.sqr().unwrap().backward().unwrap();
+            gradients.get(&w).unwrap().to_vec1::<f32>().unwrap()
+        })
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn wrong_shapes_are_refused() {
+    assert!(attention(&tensor(&[1, 4, 30], 0), 4, &[4]).is_err());
+    assert!(attention(&tensor(&[1, 4, 24], 0), 2, &[5]).is_err());
+    assert!(attention(&tensor(&[2, 4, 24], 0), 2, &[4]).is_err());
+    assert!(layer_norm(&tensor(&[2, 5], 0), &tensor(&[4], 0), &tensor(&[4], 0), 1e-5).is_err());
+    assert!(bias_activation(&tensor(&[2, 5], 0), &tensor(&[4], 0), Activation::Gelu).is_err());
+}
+
+/// A depthwise convolution as its definition says it, one output at a time.
+fn depthwise_naive(conv: &Conv2d, input: &[f32], weight: &[f32], channels: usize) -> Vec<f32> {
+    let mut out = Vec::new();
+    for y in 0..conv.output.0 {
+        for x in 0..conv.output.1 {
+            for c in 0..channels {
+                let mut sum = 0.0;
+                for i in 0..conv.kernel {
+                    for j in 0..conv.kernel {
+                        let row = (y * conv.stride + i) as isize - conv.before.0 as isize;
+                        let column = (x * conv.stride + j) as isize - conv.before.1 as isize;
+                        let inside = row >= 0
+                            && column >= 0
+                            && row < conv.input.0 as isize
+                            && column < conv.input.1 as isize;
+                        if inside {
+                            let place = row as usize * conv.input.1 + column as usize;
+                            sum += input[place * channels + c]
+                                * weight[(i * conv.kernel + j) * channels + c];
+                        }
+                    }
+                }
+                out.push(sum);
+            }
+        }
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn fused_forms_match_composed_ones(
+        batch in 1usize..4, tokens in 1usize..20, heads in 1usize..4, head in 1usize..9, seed: u32,
+    ) {
+        let dim = heads * head;
+        let qkv = tensor(&[batch, tokens, 3 * dim], seed);
+        let lengths = vec![tokens; batch];
+        let fused = attention(&qkv, heads, &lengths).unwrap();
+        assert_close(&fused, &attention_composed(&qkv, heads, &lengths).unwrap(), 1e-5);
+
+        let (w, b) = (tensor(&[3 * dim], 1), tensor(&[3 * dim], 2));
+        let fused = layer_norm(&qkv, &w, &b, 1e-5).unwrap();
+        assert_close(&fused, &layer_norm_composed(&qkv, &w, &b, 1e-5).unwrap(), 1e-4);
+
+        let sum = qkv.broadcast_add(&b).unwrap();
+        let gelu = bias_activation(&qkv, &b, Activation::Gelu).unwrap();
+        assert_close(&gelu, &sum.gelu_erf().unwrap(), 1e-5);
+        let relu6 = bias_activation(&qkv, &b, Activation::Relu6).unwrap();
+        assert_close(&relu6, &sum.clamp(0f32, 6f32).unwrap(), 1e-6);
+    }
+
+    #[test]
+    fn convolutions_match_their_definition(
+        height in 1usize..12, width in 1usize..12, channels in 1usize..40,
+        kernel in prop::sample::select(vec![1usize, 3, 5]), stride in 1usize..3, seed: u32,
+    ) {
+        let conv = Conv2d::same(kernel, stride, (height, width));
+        let input = values(height * width * channels, seed);
+        let weight = values(kernel * kernel * channels, seed ^ 1);
+        let mut found = vec![0.0; conv.pixels() * channels];
+        let bias = vec![0.0; channels];
+        depthwise(&conv, &input, &weight, &bias, Activation::Identity, &mut found);
+        let expected = depthwise_naive(&conv, &input, &weight, channels);
+        for (f, e) in found.iter().zip(&expected) {
+            prop_assert!((f - e).abs() < 1e-4, "expected {e}, found {f}");
+        }
+        // The same sum through patches and a product with a diagonal weight.
+        let patches = patches(&conv, &input, channels);
+        let mut dense = vec![0.0; kernel * kernel * channels * channels];
+        for (row, w) in weight.iter().enumerate() {
+            dense[row * channels + row % channels] = *w;
+        }
+        let mut product = vec![0.0; conv.pixels() * channels];
+        pointwise(&patches, &dense, &bias, Activation::Identity, Some(&found), &mut product);
+        for (p, e) in product.iter().zip(&expected) {
+            prop_assert!((p - 2.0 * e).abs() < 2e-4, "expected {}, found {p}", 2.0 * e);
+        }
+    }
+}
