@@ -1,0 +1,311 @@
+//! The data set in memory that every reader builds.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::files::Listings;
+use super::warning::standard_counts;
+use super::{
+    Dataset, Fact, Gallery, ImageEntry, ImageSource, Split, StandardCount, TextEntry, Warning,
+    WarningKind,
+};
+use crate::{DataError, Place};
+
+/// A data set in memory.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    name: String,
+    images: Vec<ImageEntry>,
+    texts: Vec<TextEntry>,
+    /// Texts of image i are `texts[bounds[i]..bounds[i + 1]]`.
+    bounds: Vec<usize>,
+    warnings: Vec<Warning>,
+    standard_counts: &'static [StandardCount],
+    facts: Vec<Fact>,
+    gallery: Gallery,
+}
+
+impl Dataset for Collection {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn images(&self) -> &[ImageEntry] {
+        &self.images
+    }
+    fn texts(&self) -> &[TextEntry] {
+        &self.texts
+    }
+    fn texts_of(&self, image: usize) -> Range<usize> {
+        self.bounds[image]..self.bounds[image + 1]
+    }
+    fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+    fn standard_counts(&self) -> &[StandardCount] {
+        self.standard_counts
+    }
+    fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+    fn gallery(&self) -> Gallery {
+        self.gallery
+    }
+}
+
+/// An image that a reader found, before it is known to be there.
+pub(super) struct FoundImage {
+    pub id: String,
+    pub source: ImageSource,
+    pub split: Split,
+    pub labels: Vec<String>,
+}
+
+/// An image of the builder; `None` when it was named but is not there.
+pub(super) type Slot = Option<usize>;
+
+struct Known {
+    place: Place,
+    slot: Slot,
+}
+
+/// Checks what readers find: ids that repeat, images that are not there, captions without words.
+pub(super) struct Builder {
+    path: PathBuf,
+    name: String,
+    images: Vec<ImageEntry>,
+    /// Captions of each image, in the order found.
+    captions: Vec<Vec<String>>,
+    known: HashMap<String, Known>,
+    listings: Listings,
+    first_absent: Option<PathBuf>,
+    warnings: Vec<Warning>,
+    facts: Vec<Fact>,
+    gallery: Gallery,
+}
+
+impl Builder {
+    /// `path` is the file or folder that messages name.
+    pub fn new(path: &Path, name: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            name: name.into(),
+            images: Vec::new(),
+            captions: Vec::new(),
+            known: HashMap::new(),
+            listings: Listings::default(),
+            first_absent: None,
+            warnings: Vec::new(),
+            facts: Vec::new(),
+            gallery: Gallery::default(),
+        }
+    }
+
+    /// Adds an image that must be new. `None`, and a warning, if its file is not there.
+    pub fn add_image(&mut self, place: Place, image: FoundImage) -> Result<Slot, DataError> {
+        let (slot, here) = match self.known.entry(image.id.clone()) {
+            Entry::Occupied(known) => {
+                return Err(DataError::DuplicateImage {
+                    path: self.path.clone(),
+                    place,
+                    first: known.get().place,
+                    id: image.id,
+                });
+            }
+            Entry::Vacant(unknown) => {
+                let here = match &image.source {
+                    ImageSource::File(path) => self.listings.contains(path),
+                    ImageSource::Embedded { .. } => true,
+                };
+                let slot = here.then_some(self.images.len());
+                unknown.insert(Known { place, slot });
+                (slot, here)
+            }
+        };
+        if here {
+            let FoundImage { id, source, split, labels } = image;
+            self.images.push(ImageEntry { id, source, split, labels });
+            self.captions.push(Vec::new());
+        } else {
+            self.warn_absent(place, image);
+        }
+        Ok(slot)
+    }
+
+    fn warn_absent(&mut self, place: Place, image: FoundImage) {
+        let reason = format!("no such file: {}", image.source.describe());
+        if let (ImageSource::File(path), None) = (image.source, &self.first_absent) {
+            self.first_absent = Some(path);
+        }
+        self.skip(place, format!("image {}", image.id), reason);
+    }
+
+    /// Whether a file is there.
+    pub fn is_there(&mut self, path: &Path) -> bool {
+        self.listings.contains(path)
+    }
+
+    /// An image that was added before, for formats where it may be named on several lines.
+    pub fn find_image(&self, id: &str) -> Option<Slot> {
+        self.known.get(id).map(|known| known.slot)
+    }
+
+    /// The image in a slot.
+    pub fn image_mut(&mut self, index: usize) -> &mut ImageEntry {
+        &mut self.images[index]
+    }
+
+    /// Adds a caption, trimmed; one without words is left out with a warning. Captions of an image
+    /// that is not there are passed over: its own warning speaks for them.
+    pub fn add_text(&mut self, place: Place, slot: Slot, caption: &str) {
+        let Some(index) = slot else { return };
+        let caption = caption.trim();
+        if caption.is_empty() {
+            let what = format!("a caption of image {}", self.images[index].id);
+            self.skip(place, what, "it is empty".into());
+        } else {
+            self.captions[index].push(caption.to_owned());
+        }
+    }
+
+    /// Notes something that was left out.
+    pub fn skip(&mut self, place: Place, what: String, reason: String) {
+        let place = format!("{}, {place}", self.path.display());
+        self.warnings.push(Warning { kind: WarningKind::Skipped, place, what, reason });
+    }
+
+    /// Adds a line to what `tombolo data` says.
+    pub fn fact(&mut self, name: &'static str, value: String) {
+        self.facts.push(Fact { name, value });
+    }
+
+    /// Ranks held-out queries against all images and texts.
+    pub fn rank_against_everything(&mut self) {
+        self.gallery = Gallery::Everything;
+    }
+
+    /// The data set, if any of its images is there.
+    pub fn finish(mut self) -> Result<Collection, DataError> {
+        if let (true, Some(absent)) = (self.images.is_empty(), &self.first_absent) {
+            return Err(DataError::NoImages {
+                path: self.path,
+                named: self.known.len(),
+                looked_in: absent.parent().unwrap_or(Path::new(".")).to_owned(),
+            });
+        }
+        self.compare_with_standard();
+        let mut texts = Vec::with_capacity(self.captions.iter().map(Vec::len).sum());
+        let mut bounds = Vec::with_capacity(self.images.len() + 1);
+        bounds.push(0);
+        for (image, captions) in self.captions.into_iter().enumerate() {
+            let id = &self.images[image].id;
+            let entries = captions.into_iter().enumerate();
+            texts.extend(entries.map(|(n, text)| TextEntry {
+                id: format!("{id}#{n}"),
+                text,
+                image,
+            }));
+            bounds.push(texts.len());
+        }
+        Ok(Collection {
+            standard_counts: standard_counts(&self.name),
+            name: self.name,
+            images: self.images,
+            texts,
+            bounds,
+            warnings: self.warnings,
+            facts: self.facts,
+            gallery: self.gallery,
+        })
+    }
+
+    fn compare_with_standard(&mut self) {
+        for standard in standard_counts(&self.name) {
+            let found = self.images.iter().filter(|image| image.split == standard.split).count();
+            if found != standard.images {
+                self.warnings.push(Warning {
+                    kind: WarningKind::Notice,
+                    place: self.path.display().to_string(),
+                    what: format!("split {}", standard.split),
+                    reason: format!(
+                        "{found} images found, {} in the standard split of {}",
+                        standard.images, self.name
+                    ),
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn embedded(id: &str, split: Split) -> FoundImage {
+        let source = ImageSource::Embedded { name: id.to_owned(), bytes: b"" };
+        FoundImage { id: id.to_owned(), source, split, labels: vec![] }
+    }
+
+    #[test]
+    fn an_id_that_repeats_is_refused_with_both_places() {
+        let mut builder = Builder::new(Path::new("d.json"), "d");
+        builder.add_image(Place::Entry(0), embedded("a", Split::Train)).unwrap();
+        let error = builder.add_image(Place::Entry(3), embedded("a", Split::Val)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "d.json, images[3]: image `a` was already named at images[0]"
+        );
+    }
+
+    #[test]
+    fn an_absent_image_is_skipped_and_its_captions_with_it() {
+        let mut builder = Builder::new(Path::new("d.json"), "d");
+        let here = builder.add_image(Place::Entry(0), embedded("here", Split::Train)).unwrap();
+        let mut gone = embedded("gone", Split::Train);
+        gone.source = ImageSource::File("nowhere/gone.jpg".into());
+        let gone = builder.add_image(Place::Entry(1), gone).unwrap();
+        assert_eq!(gone, None);
+        builder.add_text(Place::Entry(0), here, " a dog\n");
+        builder.add_text(Place::Entry(0), here, " \t");
+        builder.add_text(Place::Entry(1), gone, "a cat");
+        let data = builder.finish().unwrap();
+        assert_eq!(data.texts().len(), 1);
+        assert_eq!(data.texts()[0].text, "a dog");
+        let warnings: Vec<_> = data.warnings().iter().map(Warning::to_string).collect();
+        assert_eq!(
+            warnings,
+            [
+                "d.json, images[1]: skipped image gone: no such file: nowhere/gone.jpg",
+                "d.json, images[0]: skipped a caption of image here: it is empty"
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn texts_lie_beside_those_of_the_same_image(images in prop::collection::vec(0_usize..7, 1..80)) {
+            let mut builder = Builder::new(Path::new("d"), "d");
+            for (line, image) in images.iter().enumerate() {
+                let (place, id) = (Place::Line(line as u64), image.to_string());
+                let slot = match builder.find_image(&id) {
+                    Some(slot) => slot,
+                    None => builder.add_image(place, embedded(&id, Split::by_hash(&id))).unwrap(),
+                };
+                builder.add_text(place, slot, &format!("{image}/{line}"));
+            }
+            let data = builder.finish().unwrap();
+            prop_assert_eq!(data.texts().len(), images.len());
+            for (index, image) in data.images().iter().enumerate() {
+                for text in &data.texts()[data.texts_of(index)] {
+                    prop_assert_eq!(text.image, index);
+                    let prefix = format!("{}/", image.id);
+                    prop_assert!(text.text.starts_with(&prefix));
+                }
+            }
+            let counted: usize = Split::ALL.map(|split| data.count(split).texts).iter().sum();
+            prop_assert_eq!(counted, images.len());
+        }
+    }
+}

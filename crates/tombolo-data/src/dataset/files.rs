@@ -1,0 +1,65 @@
+//! Which files are there, from one listing per folder instead of one look-up per file.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+
+/// Extensions of the formats that this crate decodes.
+const PHOTO_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+
+/// Whether a file's name says that it is a photo.
+pub(super) fn is_photo(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|found| PHOTO_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(found)))
+}
+
+/// Answers whether a file exists.
+#[derive(Default)]
+pub(super) struct Listings {
+    folders: HashMap<PathBuf, HashSet<OsString>>,
+}
+
+impl Listings {
+    /// Whether `path` is there, as a file or a link to one.
+    pub fn contains(&mut self, path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return false;
+        };
+        if !self.folders.contains_key(folder) {
+            self.folders.insert(folder.to_owned(), list(folder));
+        }
+        // A name may be there in another case on file systems that do not care for case.
+        self.folders[folder].contains(name) || path.is_file()
+    }
+}
+
+fn list(folder: &Path) -> HashSet<OsString> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let Ok(entries) = std::fs::read_dir(folder) else { return HashSet::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.file_name())
+        .collect()
+}
+
+/// Reads a file whole.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    std::fs::read(path).map_err(|source| DataError::Read { path: path.to_owned(), source })
+}
+
+/// Reads a text file whole; bytes that are not UTF-8 become U+FFFD rather than an error.
+pub(super) fn read_text(path: &Path) -> Result<String, DataError> {
+    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+/// The name that a data set gets from its file or folder.
+pub(super) fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
