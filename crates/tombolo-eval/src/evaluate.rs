@@ -1,0 +1,73 @@
+use serde::Serialize;
+use tombolo_vectors::EmbeddingMatrix;
+
+use crate::{DirectionMetrics, EvalError, Relevance, rank};
+
+/// Image–text retrieval in both directions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Retrieval {
+    /// Images are queries, texts the gallery.
+    pub image_to_text: DirectionMetrics,
+    /// Texts are queries, images the gallery.
+    pub text_to_image: DirectionMetrics,
+    /// recall@1 + recall@5 + recall@10 of both directions, in percent: between 0 and 600, as the
+    /// field reports it.
+    pub rsum: f64,
+}
+
+/// Ranks all images against all texts, both ways.
+///
+/// A text is relevant to one image, an image to any number of texts; images without a text and
+/// so without an answer are left out of `image_to_text`, and counted.
+///
+/// # Shapes
+/// `images`: `[images, dim]`; `texts`: `[texts, dim]`; `image_of_text`: `[texts]`, the image's row
+/// for each text. Rows are compared by dot product, so give unit rows for cosines.
+/// # Errors
+/// [`EvalError::Empty`], [`EvalError::Dim`], [`EvalError::NonFinite`], [`EvalError::Count`] and
+/// [`EvalError::UnknownRow`], each naming the side.
+///
+/// ```
+/// use tombolo_vectors::EmbeddingMatrix;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let images = EmbeddingMatrix::from_rows(2, vec![1.0, 0.0, 0.0, 1.0])?;
+/// let texts = EmbeddingMatrix::from_rows(2, vec![0.8, 0.6, 0.6, 0.8, 1.0, 0.0])?;
+/// let found = tombolo_eval::evaluate(&images, &texts, &[0, 1, 1])?;
+/// assert_eq!(found.text_to_image.recall_at_1, 2.0 / 3.0);
+/// # Ok(())
+/// # }
+/// ```
+pub fn evaluate(
+    images: &EmbeddingMatrix,
+    texts: &EmbeddingMatrix,
+    image_of_text: &[usize],
+) -> Result<Retrieval, EvalError> {
+    check("images", images)?;
+    check("texts", texts)?;
+    if images.dim() != texts.dim() {
+        return Err(EvalError::Dim { expected: images.dim(), found: texts.dim() });
+    }
+    if image_of_text.len() != texts.len() {
+        let (expected, found) = (texts.len(), image_of_text.len());
+        return Err(EvalError::Count { side: "texts", expected, found });
+    }
+    let images_of_text =
+        Relevance::from_lists(images.len(), image_of_text.iter().map(|&image| [image]))?;
+    let texts_of_image = images_of_text.transposed();
+    let text_to_image = DirectionMetrics::new(&rank(texts, images, &images_of_text)?)?;
+    let image_to_text = DirectionMetrics::new(&rank(images, texts, &texts_of_image)?)?;
+    let rsum = 100.0 * (image_to_text.recall_sum() + text_to_image.recall_sum());
+    Ok(Retrieval { image_to_text, text_to_image, rsum })
+}
+
+/// Checked here too, so that the error speaks of images and texts, not of queries and gallery.
+fn check(side: &'static str, rows: &EmbeddingMatrix) -> Result<(), EvalError> {
+    if rows.is_empty() {
+        return Err(EvalError::Empty { side });
+    }
+    match rows.first_non_finite() {
+        Some(row) => Err(EvalError::NonFinite { side, row }),
+        None => Ok(()),
+    }
+}

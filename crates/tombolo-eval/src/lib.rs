@@ -1,0 +1,29 @@
+//! Retrieval metrics from rankings: recall, precision, average precision, ranks, confidence.
+//!
+//! [`evaluate`] does both directions of image–text retrieval. Below it, [`rank`] finds the ranks of
+//! every relevant item of every query without ever holding the score matrix, and
+//! [`DirectionMetrics`] turns [`Rankings`] into numbers. Nothing here knows a tensor or a model.
+//!
+//! **Scores** are dot products of the f32 rows, each summed in f64 in the order of the
+//! components. The product of two f32 is exact in f64, so a fused multiply-add changes nothing
+//! and every machine gives the same bits.
+//!
+//! **Ties** rank pessimistically: an item that is not relevant and scores the same as a relevant
+//! one counts as ranked before it.
+
+mod bootstrap;
+mod error;
+mod evaluate;
+mod mean;
+mod metrics;
+mod rank;
+mod rankings;
+mod relevance;
+mod scores;
+
+pub use error::EvalError;
+pub use evaluate::{Retrieval, evaluate};
+pub use metrics::DirectionMetrics;
+pub use rank::rank;
+pub use rankings::Rankings;
+pub use relevance::Relevance;
