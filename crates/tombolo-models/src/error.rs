@@ -1,0 +1,145 @@
+//! What can go wrong with a model.
+
+use std::path::PathBuf;
+
+use crate::checkpoint::CheckpointError;
+use crate::pull::PullError;
+
+/// What can go wrong when a model is loaded, saved or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A tensor operation failed.
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// A checkpoint could not be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A model could not be fetched.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// A tensor that the architecture needs is not in the checkpoint.
+    #[error("tensor `{name}` is missing from the checkpoint")]
+    MissingTensor {
+        /// Full name of the tensor.
+        name: String,
+    },
+    /// A tensor of the checkpoint has another shape than the architecture needs.
+    #[error("tensor `{name}`: expected shape {expected:?}, found {found:?}")]
+    Shape {
+        /// Full name of the tensor.
+        name: String,
+        /// What the architecture needs.
+        expected: Vec<usize>,
+        /// What the checkpoint holds.
+        found: Vec<usize>,
+    },
+    /// Vectors do not fit each other.
+    #[error(transparent)]
+    Vectors(#[from] tombolo_vectors::VectorError),
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A settings file is not what it should be.
+    #[error("{path}: {reason}", path = path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer could not be read, or refused a text.
+    #[error("tokenizer: {reason}")]
+    Tokenizer {
+        /// What it said.
+        reason: String,
+    },
+    /// No model, installed or in the catalogue, has this name.
+    #[error("unknown model `{name}`")]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+        /// The nearest known name, if one is near.
+        nearest: Option<String>,
+    },
+    /// The directory is not a run.
+    #[error("{path} is not a model: it has no model.toml", path = path.display())]
+    NotAModel {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The parts of a run do not belong together.
+    #[error(
+        "{path}: the map joins {part} tower {expected}, but the run holds {part} tower {found}",
+        path = path.display()
+    )]
+    Mismatch {
+        /// The run directory.
+        path: PathBuf,
+        /// `text` or `image`.
+        part: &'static str,
+        /// Fingerprint that the map was trained for.
+        expected: String,
+        /// Fingerprint of the tower that is there.
+        found: String,
+    },
+    /// A linear system of a closed-form map has no stable solution.
+    #[error("the closed-form map has no solution: {reason}")]
+    Singular {
+        /// What was singular.
+        reason: String,
+    },
+    /// The cache of features does not hold what was asked of it.
+    #[error("feature cache {path}: {reason}", path = path.display())]
+    Features {
+        /// The cache's file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ModelError {
+    /// Wraps an input/output error with the path it happened at.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    /// What the user can do about it, if we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Checkpoint(error) => error.hint(),
+            Self::Pull(error) => error.hint(),
+            Self::MissingTensor { .. } | Self::Shape { .. } => {
+                Some("the checkpoint is of another architecture than its settings say".into())
+            }
+            Self::UnknownModel { nearest, .. } => Some(match nearest {
+                Some(name) => format!("did you mean `{name}`? `tombolo models` lists all"),
+                None => "`tombolo models` lists what can be used; a run directory works too".into(),
+            }),
+            Self::NotAModel { .. } => {
+                Some("give the directory that `tombolo train … --out RUN` wrote".into())
+            }
+            Self::Mismatch { .. } => {
+                Some("retrain the map: `tombolo train map DATASET --out RUN`".into())
+            }
+            Self::Singular { .. } => Some("raise `map.regularisation`, or give more pairs".into()),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("the disk is full: free some space, then run the same command again".into())
+            }
+            Self::Features { .. } => {
+                Some("delete the file: features are computed again when missing".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Result of an operation on a model.
+pub type Result<T, E = ModelError> = std::result::Result<T, E>;

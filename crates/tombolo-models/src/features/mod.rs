@@ -1,0 +1,7 @@
+//! What a frozen backbone says of each photo and text, computed once and kept on disk.
+
+mod extract;
+mod store;
+
+pub use extract::{Extraction, Progress, Skipped, image_features, text_features};
+pub use store::{FeatureKey, FeatureStore};

@@ -1,0 +1,276 @@
+//! EfficientNet-Lite (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), batch norm folded.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use tombolo_kernels::{Activation, Conv2d, depthwise, patches, pointwise};
+
+use crate::checkpoint::{HostTensor, Tensors, pth};
+use crate::error::{ModelError, Result};
+
+/// ε of the batch norms in the TensorFlow originals.
+const BATCH_NORM_EPS: f32 = 1e-3;
+
+/// Repeats, kernel, stride and output channels of each stage, before scaling (Tan and Le, table 1;
+/// `efficientnet_lite_builder.py`).
+const STAGES: [Stage; 7] = [
+    Stage { repeats: 1, kernel: 3, stride: 1, channels: 16 },
+    Stage { repeats: 2, kernel: 3, stride: 2, channels: 24 },
+    Stage { repeats: 2, kernel: 5, stride: 2, channels: 40 },
+    Stage { repeats: 3, kernel: 3, stride: 2, channels: 80 },
+    Stage { repeats: 3, kernel: 5, stride: 1, channels: 112 },
+    Stage { repeats: 4, kernel: 5, stride: 2, channels: 192 },
+    Stage { repeats: 1, kernel: 3, stride: 1, channels: 320 },
+];
+
+struct Stage {
+    repeats: usize,
+    kernel: usize,
+    stride: usize,
+    channels: usize,
+}
+
+/// Which of the family: how much wider and deeper than Lite0, and the side of its pictures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variant {
+    /// Factor on the channels.
+    pub width: f64,
+    /// Factor on the repeats of each stage.
+    pub depth: f64,
+    /// Side of the input in pixels.
+    pub size: usize,
+}
+
+impl Variant {
+    /// EfficientNet-Lite0.
+    pub const LITE0: Self = Self { width: 1.0, depth: 1.0, size: 224 };
+    /// EfficientNet-Lite1.
+    pub const LITE1: Self = Self { width: 1.0, depth: 1.1, size: 240 };
+    /// EfficientNet-Lite2.
+    pub const LITE2: Self = Self { width: 1.1, depth: 1.2, size: 260 };
+
+    /// Channels scaled and rounded to a multiple of eight, never more than a tenth down.
+    fn channels(&self, channels: usize) -> usize {
+        let scaled = channels as f64 * self.width;
+        let rounded = ((scaled + 4.0) as usize / 8 * 8).max(8);
+        if (rounded as f64) < 0.9 * scaled { rounded + 8 } else { rounded }
+    }
+
+    /// The first and the last stage keep the depth that they have in Lite0.
+    fn repeats(&self, stage: usize) -> usize {
+        match stage {
+            0 | 6 => STAGES[stage].repeats,
+            _ => (STAGES[stage].repeats as f64 * self.depth).ceil() as usize,
+        }
+    }
+
+    fn blocks(&self) -> Vec<BlockShape> {
+        let stages = STAGES.iter().enumerate();
+        let repeats = stages.flat_map(|(i, stage)| (0..self.repeats(i)).map(move |r| (stage, r)));
+        repeats
+            .map(|(stage, repeat)| BlockShape {
+                kernel: stage.kernel,
+                stride: if repeat == 0 { stage.stride } else { 1 },
+                residual: repeat > 0,
+                channels: self.channels(stage.channels),
+            })
+            .collect()
+    }
+}
+
+/// One inverted residual: its depthwise kernel and stride, whether its input is added, and its output.
+struct BlockShape {
+    kernel: usize,
+    stride: usize,
+    residual: bool,
+    channels: usize,
+}
+
+/// A frozen EfficientNet-Lite up to its last feature map.
+pub struct EfficientNet {
+    size: usize,
+    stem: Pointwise,
+    blocks: Vec<Block>,
+    head: Pointwise,
+}
+
+/// Width of the vectors of the last feature map.
+pub const EFFICIENTNET_DIM: usize = 1280;
+
+impl EfficientNet {
+    /// Loads a `.pth` file of the PyTorch port and folds its batch norms into the convolutions.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not of this variant.
+    pub fn load(path: &Path, variant: Variant) -> Result<Self> {
+        Self::new(pth::read(path)?, variant.size, &variant.blocks())
+    }
+
+    fn new(tensors: Tensors, size: usize, shapes: &[BlockShape]) -> Result<Self> {
+        let folder = Folder { tensors };
+        let stem = folder.pointwise("_conv_stem", "_bn0", Activation::Relu6)?;
+        let blocks = shapes
+            .iter()
+            .enumerate()
+            .map(|(index, shape)| Block::new(&folder, index, shape))
+            .collect::<Result<_>>()?;
+        let head = folder.pointwise("_conv_head", "_bn1", Activation::Relu6)?;
+        Ok(Self { size, stem, blocks, head })
+    }
+
+    /// Side of the input in pixels.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Cells of the last feature map.
+    pub fn cells(&self) -> usize {
+        self.size.div_ceil(32).pow(2)
+    }
+
+    /// The last feature map of each picture; one picture a core at a time.
+    ///
+    /// # Shapes
+    /// `pictures`: each `[size, size, 3]`, normalised. Returns `[batch, cells, 1280]`, cells row by row.
+    /// # Errors
+    /// If the result cannot be moved to `device`.
+    ///
+    /// # Panics
+    /// If a picture is not of that length.
+    pub fn forward(&self, pictures: &[Vec<f32>], device: &Device) -> Result<Tensor> {
+        let maps: Vec<Vec<f32>> = pictures.par_iter().map(|p| self.forward_one(p)).collect();
+        let shape = (pictures.len(), self.cells(), self.head.bias.len());
+        Ok(Tensor::from_vec(maps.concat(), shape, device)?)
+    }
+
+    fn forward_one(&self, picture: &[f32]) -> Vec<f32> {
+        let stem = Conv2d::same(3, 2, (self.size, self.size));
+        let mut x = self.stem.forward(&patches(&stem, picture, 3), None);
+        let mut size = stem.output;
+        for block in &self.blocks {
+            (x, size) = block.forward(x, size);
+        }
+        self.head.forward(&x, None)
+    }
+}
+
+/// An inverted residual: expansion, depthwise convolution, projection (Sandler et al. 2018).
+struct Block {
+    expand: Option<Pointwise>,
+    depthwise: Depthwise,
+    project: Pointwise,
+    residual: bool,
+}
+
+impl Block {
+    fn new(folder: &Folder, index: usize, shape: &BlockShape) -> Result<Self> {
+        let name = |part: &str| format!("_blocks.{index}.{part}");
+        let expand = match index {
+            0 => None,
+            _ => Some(folder.pointwise(&name("_expand_conv"), &name("_bn0"), Activation::Relu6)?),
+        };
+        let (weight, bias) = folder.folded(&name("_depthwise_conv"), &name("_bn1"))?;
+        let taps = shape.kernel * shape.kernel;
+        folder.expect(&name("_depthwise_conv.weight"), weight.len(), taps * bias.len())?;
+        let project = folder.pointwise(&name("_project_conv"), &name("_bn2"), Activation::Identity)?;
+        folder.expect(&name("_project_conv.weight"), project.bias.len(), shape.channels)?;
+        let depthwise = Depthwise { weight, bias, kernel: shape.kernel, stride: shape.stride };
+        Ok(Self { expand, depthwise, project, residual: shape.residual })
+    }
+
+    fn forward(&self, x: Vec<f32>, size: (usize, usize)) -> (Vec<f32>, (usize, usize)) {
+        let expanded = self.expand.as_ref().map(|expand| expand.forward(&x, None));
+        let (inner, size) = self.depthwise.forward(expanded.as_deref().unwrap_or(&x), size);
+        (self.project.forward(&inner, self.residual.then_some(&x)), size)
+    }
+}
+
+struct Depthwise {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    kernel: usize,
+    stride: usize,
+}
+
+impl Depthwise {
+    fn forward(&self, x: &[f32], size: (usize, usize)) -> (Vec<f32>, (usize, usize)) {
+        let conv = Conv2d::same(self.kernel, self.stride, size);
+        let mut out = vec![0.0; conv.pixels() * self.bias.len()];
+        depthwise(&conv, x, &self.weight, &self.bias, Activation::Relu6, &mut out);
+        (out, conv.output)
+    }
+}
+
+/// A convolution as one product: `weight` is `[inputs, channels out]`.
+struct Pointwise {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    activation: Activation,
+}
+
+impl Pointwise {
+    fn forward(&self, x: &[f32], residual: Option<&Vec<f32>>) -> Vec<f32> {
+        let inputs = self.weight.len() / self.bias.len();
+        let mut out = vec![0.0; x.len() / inputs * self.bias.len()];
+        let residual = residual.map(Vec::as_slice);
+        pointwise(x, &self.weight, &self.bias, self.activation, residual, &mut out);
+        out
+    }
+}
+
+/// The tensors of a checkpoint, with convolutions and batch norms folded together when asked for.
+struct Folder {
+    tensors: Tensors,
+}
+
+impl Folder {
+    fn tensor(&self, name: &str) -> Result<&HostTensor> {
+        self.tensors
+            .get(name)
+            .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
+    }
+
+    fn expect(&self, name: &str, found: usize, expected: usize) -> Result<()> {
+        if found == expected {
+            return Ok(());
+        }
+        let (expected, found) = (vec![expected], vec![found]);
+        Err(ModelError::Shape { name: name.to_owned(), expected, found })
+    }
+
+    /// Weight transposed to channels last, `[…, channels out]`, and bias, such that the convolution with
+    /// them equals the convolution followed by the batch norm.
+    fn folded(&self, conv: &str, norm: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+        let weight = self.tensor(&format!("{conv}.weight"))?;
+        let statistic = |name: &str| self.tensor(&format!("{norm}.{name}"));
+        let (scale, shift) = (statistic("weight")?, statistic("bias")?);
+        let (mean, variance) = (statistic("running_mean")?, statistic("running_var")?);
+        let channels = scale.data.len();
+        let [out, input, height, width] = weight.shape[..] else {
+            let (name, found) = (format!("{conv}.weight"), weight.shape.clone());
+            return Err(ModelError::Shape { name, expected: vec![channels, 0, 0, 0], found });
+        };
+        if out != channels || [shift, mean, variance].iter().any(|t| t.data.len() != channels) {
+            let (name, found) = (format!("{norm}.weight"), vec![channels]);
+            return Err(ModelError::Shape { name, expected: vec![out], found });
+        }
+        let factor: Vec<f32> = (0..out)
+            .map(|c| scale.data[c] / (variance.data[c] + BATCH_NORM_EPS).sqrt())
+            .collect();
+        let bias = (0..out).map(|c| shift.data[c] - mean.data[c] * factor[c]).collect();
+        let taps = height * width;
+        let mut folded = vec![0.0; weight.data.len()];
+        for (index, value) in weight.data.iter().enumerate() {
+            let (c, rest) = (index / (input * taps), index % (input * taps));
+            let (i, tap) = (rest / taps, rest % taps);
+            folded[(tap * input + i) * out + c] = value * factor[c];
+        }
+        Ok((folded, bias))
+    }
+
+    fn pointwise(&self, conv: &str, norm: &str, activation: Activation) -> Result<Pointwise> {
+        let (weight, bias) = self.folded(conv, norm)?;
+        Ok(Pointwise { weight, bias, activation })
+    }
+}

@@ -1,0 +1,168 @@
+//! The layers that every network here is built of.
+
+use candle_core::{D, DType, Device, Tensor};
+use tombolo_kernels::{Activation, attention, bias_activation, layer_norm};
+
+use crate::error::Result;
+use crate::weights::{Init, Scope};
+
+/// y = activation(x·Wᵀ + b).
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// Reads or creates `weight` `[output, input]` and `bias` `[output]` at `scope`.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks them or has other shapes.
+    pub fn new(input: usize, output: usize, scope: &Scope<'_>) -> Result<Self> {
+        let weight = scope.get("weight", &[output, input], Init::Glorot)?;
+        let bias = scope.get("bias", &[output], Init::Constant(0.0))?;
+        Ok(Self { weight, bias })
+    }
+
+    /// As [`Linear::new`], but a created layer gives zero until it is trained.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks them or has other shapes.
+    pub fn zero(input: usize, output: usize, scope: &Scope<'_>) -> Result<Self> {
+        let weight = scope.get("weight", &[output, input], Init::Constant(0.0))?;
+        let bias = scope.get("bias", &[output], Init::Constant(0.0))?;
+        Ok(Self { weight, bias })
+    }
+
+    /// A fixed layer without bias from a matrix `[input, output]`, row-major.
+    ///
+    /// # Errors
+    /// If the number of values is not `input` · `output`.
+    pub fn from_columns(
+        values: &[f32],
+        input: usize,
+        output: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let weight = Tensor::from_slice(values, (input, output), device)?.t()?.contiguous()?;
+        let bias = Tensor::zeros(output, DType::F32, device)?;
+        Ok(Self { weight, bias })
+    }
+
+    /// `[output, input]`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// `[output]`.
+    pub fn bias(&self) -> &Tensor {
+        &self.bias
+    }
+
+    /// Stacks several layers of the same input into one, so that one product serves them all.
+    pub(crate) fn stacked(layers: &[Self]) -> Result<Self> {
+        let weights: Vec<_> = layers.iter().map(|l| &l.weight).collect();
+        let biases: Vec<_> = layers.iter().map(|l| &l.bias).collect();
+        Ok(Self { weight: Tensor::cat(&weights, 0)?, bias: Tensor::cat(&biases, 0)? })
+    }
+
+    /// `x`: `[…, input]`. Returns `[…, output]`.
+    ///
+    /// # Errors
+    /// If the last dimension is not `input`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward_activated(x, Activation::Identity)
+    }
+
+    /// As [`Linear::forward`], with an activation in the same pass as the bias.
+    ///
+    /// # Errors
+    /// If the last dimension is not `input`.
+    pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        let (output, input) = self.weight.dims2()?;
+        let mut shape = x.dims().to_vec();
+        let rows = x.elem_count() / input;
+        let product = x.reshape((rows, input))?.matmul(&self.weight.t()?)?;
+        *shape.last_mut().expect("a tensor that was reshaped has a dimension") = output;
+        Ok(bias_activation(&product, &self.bias, activation)?.reshape(shape)?)
+    }
+}
+
+/// Layer normalisation with learned scale and shift.
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f32,
+}
+
+impl LayerNorm {
+    /// Reads or creates `weight` and `bias`, both `[dim]`, at `scope`.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks them or has other shapes.
+    pub fn new(dim: usize, eps: f32, scope: &Scope<'_>) -> Result<Self> {
+        let weight = scope.get("weight", &[dim], Init::Constant(1.0))?;
+        let bias = scope.get("bias", &[dim], Init::Constant(0.0))?;
+        Ok(Self { weight, bias, eps })
+    }
+
+    /// `x`: `[…, dim]`. Returns the same shape.
+    ///
+    /// # Errors
+    /// If the last dimension is not `dim`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(layer_norm(x, &self.weight, &self.bias, self.eps)?)
+    }
+}
+
+/// One layer of the standard Transformer encoder, normalised before each branch.
+///
+/// x ← x + attention(norm(x)); x ← x + MLP(norm(x)), with GELU inside the MLP.
+pub struct EncoderLayer {
+    norm_attention: LayerNorm,
+    qkv: Linear,
+    output: Linear,
+    norm_mlp: LayerNorm,
+    expand: Linear,
+    contract: Linear,
+    heads: usize,
+}
+
+impl EncoderLayer {
+    /// Reads or creates a layer of this width, number of heads and width of the MLP at `scope`.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks a tensor or has another shape.
+    pub fn new(width: usize, heads: usize, mlp: usize, scope: &Scope<'_>) -> Result<Self> {
+        Ok(Self {
+            norm_attention: LayerNorm::new(width, 1e-5, &scope.at("norm_attention"))?,
+            qkv: Linear::new(width, 3 * width, &scope.at("qkv"))?,
+            output: Linear::new(width, width, &scope.at("output"))?,
+            norm_mlp: LayerNorm::new(width, 1e-5, &scope.at("norm_mlp"))?,
+            expand: Linear::new(width, mlp, &scope.at("expand"))?,
+            contract: Linear::new(mlp, width, &scope.at("contract"))?,
+            heads,
+        })
+    }
+
+    /// `x`: `[batch, tokens, width]`, `lengths`: tokens of each sequence that are not padding.
+    ///
+    /// # Errors
+    /// If the shapes do not agree.
+    pub fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+        let qkv = self.qkv.forward(&self.norm_attention.forward(x)?)?;
+        let x = (x + self.output.forward(&attention(&qkv, self.heads, lengths)?)?)?;
+        let inner = self.expand.forward_activated(&self.norm_mlp.forward(&x)?, Activation::Gelu)?;
+        Ok((&x + self.contract.forward(&inner)?)?)
+    }
+}
+
+/// Rows scaled to unit Euclidean norm; a row of zeros stays as it is.
+///
+/// # Shapes
+/// `x`: `[…, dim]`. Returns the same shape.
+/// # Errors
+/// If the tensor operation fails.
+pub fn unit_norm(x: &Tensor) -> Result<Tensor> {
+    let norm = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
+    Ok(x.broadcast_div(&norm)?)
+}

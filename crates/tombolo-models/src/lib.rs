@@ -1,0 +1,18 @@
+//! Backbones, towers and the map that joins them; checkpoints, features, and where models come from.
+
+pub mod backbones;
+pub mod catalogue;
+pub mod checkpoint;
+mod error;
+pub mod features;
+pub mod image;
+pub mod layers;
+pub mod map;
+pub mod model;
+pub mod pull;
+pub mod settings;
+pub mod text;
+pub mod tower;
+pub mod weights;
+
+pub use error::{ModelError, Result};

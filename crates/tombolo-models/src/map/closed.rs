@@ -1,0 +1,239 @@
+//! Closed-form maps: one solution, no learning rate, seconds.
+
+use candle_core::Device;
+use faer::linalg::triangular_solve::{
+    solve_lower_triangular_in_place, solve_upper_triangular_in_place,
+};
+use faer::{Mat, MatRef, Par, Side};
+
+use crate::error::{ModelError, Result};
+use crate::map::{Head, Map, Standardise};
+
+/// Vectors of texts and images that belong together.
+#[derive(Clone, Copy)]
+pub struct Pairs<'a> {
+    /// `[texts, text_dim]`, row by row.
+    pub texts: &'a [f32],
+    /// Width of a text vector.
+    pub text_dim: usize,
+    /// `[images, image_dim]`, row by row.
+    pub images: &'a [f32],
+    /// Width of an image vector.
+    pub image_dim: usize,
+    /// The image of each text.
+    pub image_of_text: &'a [usize],
+}
+
+/// Ridge regression of image vectors on text vectors.
+///
+/// W = (C_tt + `regularisation`·v·I)⁻¹·C_ti over standardised vectors, v the mean variance of the texts
+/// (Hoerl and Kennard 1970). Texts go into the image space; images are only standardised.
+///
+/// # Errors
+/// [`ModelError::Singular`] if the system has no solution.
+pub fn ridge(pairs: Pairs<'_>, regularisation: f64, device: &Device) -> Result<Map> {
+    let moments = Moments::of(pairs);
+    let mut weight = moments.cross.clone();
+    let texts = factor(&moments.texts, regularisation, "the texts' covariance")?;
+    solve_lower_triangular_in_place(texts.as_ref(), weight.as_mut(), threads());
+    solve_upper_triangular_in_place(texts.transpose(), weight.as_mut(), threads());
+    moments.map(Some(weight), None, device)
+}
+
+/// The semi-orthogonal map of text vectors nearest to the image vectors.
+///
+/// W = U·Vᵀ for the singular value decomposition U·S·Vᵀ of C_ti (Schönemann 1966).
+///
+/// # Errors
+/// [`ModelError::Singular`] if the decomposition does not converge.
+pub fn procrustes(pairs: Pairs<'_>, device: &Device) -> Result<Map> {
+    let moments = Moments::of(pairs);
+    let svd = moments.cross.thin_svd().map_err(|e| singular("the cross-covariance", e))?;
+    let weight = svd.U() * svd.V().transpose();
+    moments.map(Some(weight), None, device)
+}
+
+/// Regularised canonical correlation analysis (Hotelling 1936, Vinod 1976).
+///
+/// With C_tt + r·v·I = L·Lᵀ, likewise M for the images, and the singular value decomposition U·S·Vᵀ of
+/// L⁻¹·C_ti·M⁻ᵀ: texts are mapped by L⁻ᵀ·U·S and images by M⁻ᵀ·V·S, `dim` columns of each. Scaling by the
+/// canonical correlations S lets the directions that agree weigh most.
+///
+/// # Errors
+/// [`ModelError::Singular`] if a covariance has no factor or the decomposition does not converge.
+pub fn cca(pairs: Pairs<'_>, dim: usize, regularisation: f64, device: &Device) -> Result<Map> {
+    let moments = Moments::of(pairs);
+    let texts = factor(&moments.texts, regularisation, "the texts' covariance")?;
+    let images = factor(&moments.images, regularisation, "the images' covariance")?;
+    let mut whitened = moments.cross.clone();
+    solve_lower_triangular_in_place(texts.as_ref(), whitened.as_mut(), threads());
+    let mut whitened = whitened.transpose().to_owned();
+    solve_lower_triangular_in_place(images.as_ref(), whitened.as_mut(), threads());
+    // `whitened` is transposed: its left singular vectors are the images'.
+    let svd = whitened.thin_svd().map_err(|e| singular("the whitened cross-covariance", e))?;
+    let dim = dim.min(svd.U().ncols()).min(svd.V().ncols());
+    let correlations = svd.S();
+    let side = |vectors: MatRef<'_, f64>, factor: &Mat<f64>| {
+        let mut weight =
+            Mat::from_fn(vectors.nrows(), dim, |i, j| vectors[(i, j)] * correlations[j]);
+        solve_upper_triangular_in_place(factor.transpose(), weight.as_mut(), threads());
+        weight
+    };
+    let (text, image) = (side(svd.V(), &texts), side(svd.U(), &images));
+    moments.map(Some(text), Some(image), device)
+}
+
+/// Second moments of standardised pairs; each text counts once, each image once a text.
+struct Moments {
+    text_standard: Standardise,
+    image_standard: Standardise,
+    texts: Mat<f64>,
+    images: Mat<f64>,
+    cross: Mat<f64>,
+}
+
+impl Moments {
+    fn of(pairs: Pairs<'_>) -> Self {
+        let Pairs { text_dim, image_dim, image_of_text, .. } = pairs;
+        let text_standard = Standardise::fit(pairs.texts, text_dim);
+        let image_standard = Standardise::fit(pairs.images, image_dim);
+        let texts = standardised(pairs.texts, text_dim, &text_standard);
+        let images = standardised(pairs.images, image_dim, &image_standard);
+        let mut captions = vec![0.0; images.nrows()];
+        let mut caption_sums = Mat::<f64>::zeros(images.nrows(), text_dim);
+        for (text, &image) in image_of_text.iter().enumerate() {
+            captions[image] += 1.0;
+            for j in 0..text_dim {
+                caption_sums[(image, j)] += texts[(text, j)];
+            }
+        }
+        let count = image_of_text.len() as f64;
+        let weighted =
+            Mat::from_fn(images.nrows(), image_dim, |i, j| images[(i, j)] * captions[i] / count);
+        Self {
+            texts: texts.transpose() * &texts * faer::Scale(1.0 / count),
+            images: weighted.transpose() * &images,
+            cross: caption_sums.transpose() * &images * faer::Scale(1.0 / count),
+            text_standard,
+            image_standard,
+        }
+    }
+
+    fn map(
+        &self,
+        text: Option<Mat<f64>>,
+        image: Option<Mat<f64>>,
+        device: &Device,
+    ) -> Result<Map> {
+        let text = Head::closed(&self.text_standard, text.map(row_major), device)?;
+        let image = Head::closed(&self.image_standard, image.map(row_major), device)?;
+        Ok(Map::new(text, image))
+    }
+}
+
+fn standardised(rows: &[f32], dim: usize, standard: &Standardise) -> Mat<f64> {
+    Mat::from_fn(rows.len() / dim, dim, |i, j| {
+        f64::from((rows[i * dim + j] - standard.mean[j]) * standard.scale[j])
+    })
+}
+
+fn row_major(weight: Mat<f64>) -> (Vec<f32>, usize) {
+    let (rows, columns) = (weight.nrows(), weight.ncols());
+    let values = (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j)));
+    (values.map(|(i, j)| weight[(i, j)] as f32).collect(), columns)
+}
+
+/// The lower Cholesky factor of a covariance with `regularisation` times its mean variance added.
+fn factor(covariance: &Mat<f64>, regularisation: f64, what: &str) -> Result<Mat<f64>> {
+    let dim = covariance.nrows();
+    let variance = (0..dim).map(|i| covariance[(i, i)]).sum::<f64>() / dim as f64;
+    let mut shifted = covariance.clone();
+    for i in 0..dim {
+        shifted[(i, i)] += regularisation * variance + 1e-9;
+    }
+    let factor = shifted.llt(Side::Lower).map_err(|e| singular(what, e))?;
+    Ok(factor.L().to_owned())
+}
+
+fn singular(what: &str, error: impl std::fmt::Debug) -> ModelError {
+    ModelError::Singular { reason: format!("{what}: {error:?}") }
+}
+
+fn threads() -> Par {
+    Par::rayon(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tombolo_vectors::EmbeddingMatrix;
+
+    /// Texts, and images that are a fixed rotation of them plus a little noise; two texts an image.
+    fn rotated(noise: f32) -> (Vec<f32>, Vec<f32>, Vec<usize>) {
+        let value = |i: usize| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 1.7;
+        let (mut texts, mut images, mut of) = (Vec::new(), Vec::new(), Vec::new());
+        for image in 0..60 {
+            let (a, b, c) = (value(image), value(image + 100), value(image + 200));
+            images.extend([b, -a, c]);
+            for text in 0..2 {
+                let jitter = |k: usize| noise * value(image * 6 + text * 3 + k + 300);
+                texts.extend([a + jitter(0), b + jitter(1), c + jitter(2)]);
+                of.push(image);
+            }
+        }
+        (texts, images, of)
+    }
+
+    fn recall_at_1(map: &Map, texts: &[f32], images: &[f32], of: &[usize]) -> f32 {
+        let texts = EmbeddingMatrix::from_rows(3, texts.to_vec()).unwrap();
+        let images = EmbeddingMatrix::from_rows(3, images.to_vec()).unwrap();
+        let (texts, images) = (map.map_texts(&texts).unwrap(), map.map_images(&images).unwrap());
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        let found = texts.iter().zip(of).filter(|(text, image)| {
+            let best = images.iter().map(|i| dot(text, i)).enumerate();
+            best.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0 == **image
+        });
+        found.count() as f32 / of.len() as f32
+    }
+
+    #[test]
+    fn every_closed_form_recovers_a_rotation() {
+        let (texts, images, of) = rotated(0.001);
+        let pairs = Pairs {
+            texts: &texts,
+            text_dim: 3,
+            images: &images,
+            image_dim: 3,
+            image_of_text: &of,
+        };
+        let device = Device::Cpu;
+        let maps = [
+            ridge(pairs, 1e-4, &device).unwrap(),
+            procrustes(pairs, &device).unwrap(),
+            cca(pairs, 3, 1e-4, &device).unwrap(),
+        ];
+        for map in maps {
+            assert!(recall_at_1(&map, &texts, &images, &of) > 0.97);
+        }
+    }
+
+    #[test]
+    fn a_map_reads_back_the_same() {
+        let (texts, images, of) = rotated(0.1);
+        let pairs = Pairs {
+            texts: &texts,
+            text_dim: 3,
+            images: &images,
+            image_dim: 3,
+            image_of_text: &of,
+        };
+        let map = cca(pairs, 2, 0.1, &Device::Cpu).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map.safetensors");
+        map.save(&path, ["t", "i"]).unwrap();
+        let (read, towers) = Map::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(towers, ["t", "i"]);
+        let texts = EmbeddingMatrix::from_rows(3, texts).unwrap();
+        assert_eq!(map.map_texts(&texts).unwrap().as_slice(), read.map_texts(&texts).unwrap().as_slice());
+    }
+}

@@ -1,0 +1,58 @@
+//! Text backbones: what a text is to a tower.
+
+mod bert;
+mod tokenizer;
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+pub use bert::{Bert, BertConfig};
+pub use tokenizer::Tokenizer;
+
+use crate::error::Result;
+
+/// The most tokens that all-MiniLM-L6-v2 was trained for (`sentence_bert_config.json`).
+const LONGEST: usize = 256;
+
+/// A frozen network that turns a text into one vector a token.
+pub struct TextBackbone {
+    network: Bert,
+    tokenizer: Tokenizer,
+}
+
+impl TextBackbone {
+    /// BERT from a directory in the Hugging Face layout, with its `tokenizer.json`.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed.
+    pub fn bert(dir: &Path, device: &Device) -> Result<Self> {
+        let network = Bert::load(dir, device)?;
+        let longest = LONGEST.min(network.config().max_position_embeddings);
+        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"), longest)?;
+        Ok(Self { network, tokenizer })
+    }
+
+    /// Width of a vector.
+    pub fn dim(&self) -> usize {
+        self.network.config().hidden_size
+    }
+
+    /// The most vectors that a text has.
+    pub fn longest(&self) -> usize {
+        LONGEST.min(self.network.config().max_position_embeddings)
+    }
+
+    /// The vectors of each text, special tokens included.
+    ///
+    /// # Shapes
+    /// Returns `[batch, longest, dim]` and the number of tokens of each text; rows beyond mean nothing.
+    /// # Errors
+    /// If the tokenizer refuses a text, or a tensor operation fails.
+    pub fn forward(&self, texts: &[&str]) -> Result<(Tensor, Vec<usize>)> {
+        let ids = texts.iter().map(|text| self.tokenizer.ids(text)).collect::<Result<Vec<_>>>()?;
+        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        let lengths = ids.iter().map(|ids| ids.len()).collect();
+        Ok((self.network.forward(&ids)?, lengths))
+    }
+}
