@@ -1,0 +1,165 @@
+use std::io;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use tombolo_vectors::VectorError;
+
+use crate::BoxError;
+
+/// What can go wrong with a library. Photos that cannot be read are no errors:
+/// [`IndexSummary::skipped`](crate::IndexSummary) names them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// A folder without `library.toml`.
+    #[error("{}: expected a library, found {found}", path.display())]
+    NotALibrary {
+        /// The folder.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+
+    /// `library.toml` does not say what it must.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+
+    /// A library written by another version of the program.
+    #[error("{}: expected a library of format {expected}, found format {found}", path.display())]
+    Format {
+        /// The library.
+        path: PathBuf,
+        /// The format that this program reads.
+        expected: u32,
+        /// The library's.
+        found: u32,
+    },
+
+    /// A library whose vectors come from another image tower.
+    #[error("{}: expected the image tower {expected}, found {found}", path.display())]
+    OtherModel {
+        /// The library.
+        path: PathBuf,
+        /// Fingerprint of the tower that made the library.
+        expected: String,
+        /// Fingerprint of the tower at hand.
+        found: String,
+    },
+
+    /// Another process is writing to the library.
+    #[error("{}: another process is writing to this library", path.display())]
+    Busy {
+        /// The library.
+        path: PathBuf,
+    },
+
+    /// A query or a map of another dimension.
+    #[error("{}: expected {what} of {expected} dimensions, found {found}", path.display())]
+    Dim {
+        /// The library.
+        path: PathBuf,
+        /// `a query`, `vectors` …
+        what: &'static str,
+        /// Dimensions required.
+        expected: usize,
+        /// Dimensions found.
+        found: usize,
+    },
+
+    /// The encoder or the map gave another number of vectors than it was asked for.
+    #[error("{}: expected {expected} vectors from the model, found {found}", path.display())]
+    VectorCount {
+        /// The library.
+        path: PathBuf,
+        /// Inputs given.
+        expected: usize,
+        /// Vectors found.
+        found: usize,
+    },
+
+    /// The model failed.
+    #[error("{}: the model failed: {source}", path.display())]
+    Model {
+        /// The library.
+        path: PathBuf,
+        /// Its reason.
+        source: BoxError,
+    },
+
+    /// The records could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Records {
+        /// `items.sqlite`.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+
+    /// A file of the library could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+
+    /// The segments of vectors are damaged.
+    #[error("{}: {source}", path.display())]
+    Vectors {
+        /// The library.
+        path: PathBuf,
+        /// How; names the segment.
+        source: VectorError,
+    },
+}
+
+impl SearchError {
+    /// What the user can do about it, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotALibrary { .. } => {
+                "make one with `tombolo index PHOTOS --library DIR`; DIR must be new or empty"
+            }
+            Self::Manifest { .. } | Self::Vectors { .. } => {
+                "the library is damaged: restore it from a copy, or index the photos into a new one"
+            }
+            Self::Format { expected, found, .. } if found > expected => {
+                "a newer tombolo wrote it: update this one"
+            }
+            Self::Format { .. } => "index the photos into a new library",
+            Self::OtherModel { .. } => {
+                "give --model the model that made the library, or index into a new --library"
+            }
+            Self::Busy { .. } => "wait until it is done; searching works meanwhile",
+            Self::Records { source, .. } => match source.sqlite_error_code() {
+                Some(ErrorCode::DiskFull) => FULL_DISK,
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                    "another process holds the records: try again in a moment"
+                }
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    "the records are damaged: restore the library, or index into a new one"
+                }
+                _ => return None,
+            },
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FULL_DISK,
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "check who may write to the library's folder"
+                }
+                _ => return None,
+            },
+            Self::Dim { .. } => "query and library must come from the same model",
+            Self::VectorCount { .. } | Self::Model { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+const FULL_DISK: &str =
+    "the disk is full: free some space and run the command again; what was indexed is kept";

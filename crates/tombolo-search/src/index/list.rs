@@ -1,0 +1,239 @@
+//! What there is to index, by names, sizes and times alone.
+
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use tombolo_data::dataset::ImageSource;
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Found, IndexItem, ItemList, Skipped, caption};
+use crate::library::Stamp;
+
+const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+
+/// The pictures that are there, by path without repeats, and where others would be.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) found: Vec<Found>,
+    pub(super) scope: Scope,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// Where an item that was not found is gone, and not merely elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Scope {
+    folders: Vec<PathBuf>,
+    /// Could not be looked into, so what they held may still be there.
+    unreadable: Vec<PathBuf>,
+    prefix: Option<String>,
+}
+
+impl Scope {
+    pub(super) fn holds(&self, path: &str) -> bool {
+        let below =
+            |folders: &[PathBuf]| folders.iter().any(|dir| Path::new(path).starts_with(dir));
+        self.prefix.as_ref().is_some_and(|prefix| path.starts_with(prefix))
+            || below(&self.folders) && !below(&self.unreadable)
+    }
+}
+
+impl Listing {
+    fn skip(&mut self, path: &Path, reason: impl ToString) {
+        let path = path.display().to_string();
+        self.skipped.push(Skipped { path, reason: reason.to_string() });
+    }
+
+    /// Puts the pictures in the order of the records.
+    fn sorted(mut self) -> Self {
+        self.found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.found.dedup_by(|a, b| a.path == b.path);
+        self
+    }
+}
+
+/// Lists files, and folders with all that is below them but the library itself.
+pub(super) fn files(paths: &[PathBuf], library: &Path) -> Listing {
+    let mut listing = Listing::default();
+    let library = absolute(library).ok();
+    for path in paths {
+        match absolute(path) {
+            Ok(root) if root.is_dir() => add_folder(&mut listing, &root, library.as_deref()),
+            Ok(file) if is_photo(&file) => match file.metadata() {
+                Ok(metadata) => add_file(&mut listing, &file, &metadata, caption_beside(&file)),
+                Err(error) => listing.skip(path, error),
+            },
+            Ok(_) => {
+                let reason = format!("expected a folder or one of {}", EXTENSIONS.join(", "));
+                listing.skip(path, reason);
+            }
+            Err(error) => listing.skip(path, error),
+        }
+    }
+    listing.sorted()
+}
+
+/// Lists given pictures.
+pub(super) fn items(list: ItemList) -> Listing {
+    let mut listing = Listing::default();
+    listing.scope.prefix = list.scope;
+    for IndexItem { path, source, caption } in list.items {
+        let stamp = match &source {
+            ImageSource::File(file) => file.metadata().map(|metadata| stamp_of(&metadata)),
+            ImageSource::Embedded { bytes, .. } => Ok(Stamp {
+                size: bytes.len() as u64,
+                // Embedded bytes have no time; their hash changes when they do.
+                modified_ns: short_hash(bytes),
+                caption: None,
+            }),
+        };
+        match stamp {
+            Ok(stamp) => {
+                let caption_stamp = caption.as_ref().map(|caption| short_hash(caption.as_bytes()));
+                let stamp = Stamp { caption: caption_stamp, ..stamp };
+                let caption = caption.map_or(caption::Source::None, caption::Source::Given);
+                listing.found.push(Found { path, source, stamp, caption });
+            }
+            Err(error) => listing.skip(Path::new(&path), error),
+        }
+    }
+    listing.sorted()
+}
+
+fn add_folder(listing: &mut Listing, root: &Path, library: Option<&Path>) {
+    listing.scope.folders.push(root.to_owned());
+    let wanted = |entry: &DirEntry| {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        !(hidden && entry.depth() > 0) && Some(entry.path()) != library
+    };
+    let mut photos = Vec::new();
+    let mut captions = HashMap::new();
+    for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(wanted) {
+        let entry = entry.and_then(|entry| Ok((entry.metadata()?, entry.into_path())));
+        match entry {
+            Ok((metadata, path)) if metadata.is_file() && is_photo(&path) => {
+                photos.push((path, metadata));
+            }
+            Ok((metadata, path)) if metadata.is_file() && has_extension(&path, &["txt"]) => {
+                captions.insert(path.with_extension(""), (stamp_of(&metadata), path));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let path = error.path().unwrap_or(root).to_owned();
+                let cause = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                listing.skip(&path, cause);
+                listing.scope.unreadable.push(path);
+            }
+        }
+    }
+    for (path, metadata) in photos {
+        let caption = captions.get(&path.with_extension(""));
+        let caption = caption.map(|(stamp, path)| (stamp.modified_ns, path.clone()));
+        add_file(listing, &path, &metadata, caption);
+    }
+}
+
+fn add_file(
+    listing: &mut Listing,
+    path: &Path,
+    metadata: &Metadata,
+    caption: Option<(i64, PathBuf)>,
+) {
+    let Some(name) = path.to_str() else {
+        return listing.skip(path, "expected a path in UTF-8");
+    };
+    let (caption_stamp, caption) = match caption {
+        Some((stamp, path)) => (Some(stamp), caption::Source::File(path)),
+        None => (None, caption::Source::None),
+    };
+    listing.found.push(Found {
+        path: name.to_owned(),
+        source: ImageSource::File(path.to_owned()),
+        stamp: Stamp { caption: caption_stamp, ..stamp_of(metadata) },
+        caption,
+    });
+}
+
+fn caption_beside(photo: &Path) -> Option<(i64, PathBuf)> {
+    let path = photo.with_extension("txt");
+    let metadata = path.metadata().ok()?;
+    Some((stamp_of(&metadata).modified_ns, path))
+}
+
+fn is_photo(path: &Path) -> bool {
+    has_extension(path, &EXTENSIONS)
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|found| extensions.iter().any(|known| known.eq_ignore_ascii_case(found)))
+}
+
+fn stamp_of(metadata: &Metadata) -> Stamp {
+    let nanoseconds = |time: std::time::SystemTime| match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
+    };
+    let modified_ns = metadata.modified().map_or(0, nanoseconds);
+    Stamp { size: metadata.len(), modified_ns, caption: None }
+}
+
+fn short_hash(bytes: &[u8]) -> i64 {
+    let hash = blake3::hash(bytes);
+    let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+    i64::from_le_bytes(*first)
+}
+
+/// One name per file, whatever the working directory and the links on the way.
+fn absolute(path: &Path) -> std::io::Result<PathBuf> {
+    let canonical = path.canonicalize()?;
+    // Windows' extended form, `\\?\C:\…`, is no name that users know.
+    let plain = canonical.to_str().and_then(|path| path.strip_prefix(r"\\?\"));
+    match plain.filter(|path| cfg!(windows) && path.as_bytes().get(1) == Some(&b':')) {
+        Some(plain) => Ok(PathBuf::from(plain)),
+        None => Ok(canonical),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photos_by_extension_without_hidden_ones_and_the_library() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for name in ["b.JPG", "a.png", "a.txt", "notes.md", ".hidden.png", "sub/c.webp"] {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        for other in ["library/d.png", ".git/e.png"] {
+            std::fs::create_dir_all(root.join(other).parent().unwrap()).unwrap();
+            std::fs::write(root.join(other), "x").unwrap();
+        }
+        let given = [root.clone(), root.join("a.png"), root.join("nowhere"), root.join("notes.md")];
+        let listing = files(&given, &root.join("library"));
+        let found: Vec<_> = listing
+            .found
+            .iter()
+            .map(|found| Path::new(&found.path).strip_prefix(&root).unwrap())
+            .collect();
+        assert_eq!(found, [Path::new("a.png"), Path::new("b.JPG"), Path::new("sub/c.webp")]);
+        assert_eq!(listing.found[0].caption, caption::Source::File(root.join("a.txt")));
+        assert_eq!(listing.skipped.len(), 2);
+        assert!(listing.skipped[1].reason.starts_with("expected a folder or one of jpg"));
+    }
+
+    #[test]
+    fn an_item_is_gone_only_from_folders_that_were_looked_into() {
+        let scope = Scope {
+            folders: vec!["/a".into()],
+            unreadable: vec!["/a/closed".into()],
+            prefix: Some("emoji:".into()),
+        };
+        assert!(scope.holds("/a/x.png") && scope.holds("emoji:dog"));
+        assert!(!scope.holds("/ab/x.png") && !scope.holds("/a/closed/x.png"));
+    }
+}

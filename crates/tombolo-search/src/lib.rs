@@ -1,0 +1,30 @@
+//! The library on disk and the retriever.
+//!
+//! A library holds one raw image-tower vector per photo and a record of each. [`LibraryWriter`]
+//! adds what is new, encodes again what changed and forgets what is gone; [`Library`] finds the
+//! photos nearest to a query vector. One process writes at a time, any number read meanwhile.
+//!
+//! ```text
+//! LIBRARY/
+//!   library.toml          format version, image tower's fingerprint, dimension
+//!   library.lock          held by the process that writes
+//!   items.sqlite          the source of truth: one record per photo
+//!   vectors/NNNNNN.f16    append-only segments of raw vectors, mapped read-only
+//!   mapped/FINGERPRINT/   the same vectors after a model's map; derived, safe to delete
+//! ```
+//!
+//! Vectors are on disk before the transaction that refers to them commits, and no committed row is
+//! ever written again, so a crash at any instruction leaves every committed item whole.
+//!
+//! No tensors and no models here: the program brings an [`ImageEncoder`] and, where its model moves
+//! the image side, a [`GalleryMap`].
+
+mod encoder;
+mod error;
+mod index;
+mod library;
+
+pub use encoder::{BoxError, GalleryMap, ImageEncoder};
+pub use error::SearchError;
+pub use index::{IndexItem, IndexOptions, IndexSummary, ItemList, Progress, Skipped};
+pub use library::{Hit, Item, Library, LibraryWriter, SearchOptions};

@@ -1,0 +1,173 @@
+//! Where things are in a library, and what `library.toml` says.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::durable::write_whole;
+use crate::SearchError;
+
+const FORMAT: u32 = 1;
+const MANIFEST: &str = "library.toml";
+const LOCK: &str = "library.lock";
+const RECORDS: &str = "items.sqlite";
+
+/// What an interrupted creation can leave. Vectors are not among them: they come after the manifest.
+const BEFORE_MANIFEST: [&str; 6] = [
+    LOCK,
+    RECORDS,
+    "items.sqlite-wal",
+    "items.sqlite-shm",
+    "items.sqlite-journal",
+    "library.toml.tmp",
+];
+
+/// A segment holds at most this many rows, and at most this many bytes.
+const SEGMENT_ROWS: usize = 65_536;
+const SEGMENT_BYTES: usize = 64 << 20;
+
+/// `library.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub(crate) format: u32,
+    /// Fingerprint of the tower that made the vectors.
+    pub(crate) image_tower: String,
+    pub(crate) dim: usize,
+    /// Rows of every segment but the last.
+    pub(crate) segment_rows: usize,
+}
+
+impl Manifest {
+    pub(crate) fn new(image_tower: &str, dim: usize) -> Self {
+        let fitting = SEGMENT_BYTES / (dim.max(1) * size_of::<half::f16>());
+        Self {
+            format: FORMAT,
+            image_tower: image_tower.to_owned(),
+            dim,
+            segment_rows: fitting.clamp(1, SEGMENT_ROWS),
+        }
+    }
+}
+
+/// The folder of a library.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn records(&self) -> PathBuf {
+        self.dir.join(RECORDS)
+    }
+
+    pub(crate) fn vectors(&self) -> PathBuf {
+        self.dir.join("vectors")
+    }
+
+    /// Where vectors go that a map has moved. A fingerprint that is no plain name is hashed.
+    pub(crate) fn mapped(&self, fingerprint: &str) -> PathBuf {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let is_name = (1..=64).contains(&fingerprint.len()) && fingerprint.chars().all(plain);
+        let hashed = || blake3::hash(fingerprint.as_bytes()).to_hex().to_string();
+        self.dir.join("mapped").join(if is_name { fingerprint.to_owned() } else { hashed() })
+    }
+
+    /// `library.toml`, or `None` where there is none.
+    pub(crate) fn manifest(&self) -> Result<Option<Manifest>, SearchError> {
+        let path = self.dir.join(MANIFEST);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SearchError::Io { path, source }),
+        };
+        let manifest: Manifest = toml::from_str(&text)
+            .map_err(|source| SearchError::Manifest { path, source: Box::new(source) })?;
+        if manifest.format != FORMAT {
+            let (path, found) = (self.dir.clone(), manifest.format);
+            return Err(SearchError::Format { path, expected: FORMAT, found });
+        }
+        Ok(Some(manifest))
+    }
+
+    /// Writing the manifest is what makes a folder a library.
+    pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<(), SearchError> {
+        let path = self.dir.join(MANIFEST);
+        let text = toml::to_string(manifest).expect("two numbers and two strings are TOML");
+        write_whole(&path, text.as_bytes()).map_err(|source| SearchError::Io { path, source })
+    }
+
+    /// Makes the folder, and refuses one that holds anything but a library or its beginning.
+    pub(crate) fn claim(&self) -> Result<(), SearchError> {
+        let io = |source| SearchError::Io { path: self.dir.clone(), source };
+        if self.dir.is_file() {
+            let path = self.dir.clone();
+            return Err(SearchError::NotALibrary { path, found: "a file" });
+        }
+        fs::create_dir_all(&self.dir).map_err(io)?;
+        if self.dir.join(MANIFEST).exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.dir).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            if !BEFORE_MANIFEST.iter().any(|ours| name.as_os_str() == *ours) {
+                let found = "a folder of other files without library.toml";
+                return Err(SearchError::NotALibrary { path: self.dir.clone(), found });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the writer's lock, which the system frees when the process ends, however it ends.
+    pub(crate) fn lock(&self) -> Result<File, SearchError> {
+        let path = self.dir.join(LOCK);
+        let io = |source| SearchError::Io { path: path.clone(), source };
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = open.map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(SearchError::Busy { path: self.dir.clone() }),
+            Err(TryLockError::Error(source)) => Err(io(source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_bounded_in_rows_and_bytes() {
+        assert_eq!(Manifest::new("t", 128).segment_rows, 65_536);
+        assert_eq!(Manifest::new("t", 512).segment_rows, 65_536);
+        assert_eq!(Manifest::new("t", 1024).segment_rows, 32_768);
+    }
+
+    #[test]
+    fn a_fingerprint_never_leaves_the_folder() {
+        let layout = Layout::new(Path::new("library"));
+        assert_eq!(layout.mapped("ab12"), Path::new("library/mapped/ab12"));
+        let strange = layout.mapped("../../etc");
+        assert_eq!(strange.parent(), Some(Path::new("library/mapped")));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_a_hint() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let newer = Manifest { format: FORMAT + 1, ..Manifest::new("t", 4) };
+        layout.write_manifest(&newer).unwrap();
+        let error = layout.manifest().unwrap_err();
+        assert!(error.to_string().ends_with("expected a library of format 1, found format 2"));
+        assert!(error.hint().unwrap().contains("update"));
+    }
+}

@@ -1,0 +1,282 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tombolo_vectors::{Chain, F16Rows, Rows, ScoredRow, top_k};
+
+use super::layout::{Layout, Manifest};
+use super::mapped;
+use super::records::{Item, Records};
+use super::segments::{self, Extent};
+use crate::{GalleryMap, SearchError};
+
+/// How often a search starts again because the library changed under it.
+const ATTEMPTS: usize = 4;
+
+/// A photo found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// From 1, best first.
+    pub rank: usize,
+    /// Dot product of query and (mapped) photo; for unit vectors the cosine.
+    pub score: f32,
+    /// The photo.
+    pub item: Item,
+}
+
+/// How to search.
+#[derive(Clone, Copy)]
+pub struct SearchOptions<'a> {
+    /// Most hits to return.
+    pub top: usize,
+    /// The image side of the model's map; `None` compares raw vectors.
+    pub map: Option<&'a dyn GalleryMap>,
+}
+
+impl Default for SearchOptions<'_> {
+    fn default() -> Self {
+        Self { top: 10, map: None }
+    }
+}
+
+/// A library opened for searching. Threads may share it; it follows what a writer commits.
+pub struct Library {
+    layout: Layout,
+    manifest: Manifest,
+    records: Mutex<Records>,
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
+}
+
+/// The vectors as of one version of the records.
+struct Snapshot {
+    version: i64,
+    raw: Chain<F16Rows>,
+    live: Live,
+    mapped: Mutex<HashMap<String, Arc<Chain<F16Rows>>>>,
+}
+
+impl Library {
+    /// Opens a library; nothing but its size is read yet.
+    ///
+    /// # Errors
+    /// [`SearchError::NotALibrary`], [`SearchError::Manifest`], [`SearchError::Format`] or
+    /// [`SearchError::Records`], each naming the path.
+    pub fn open(dir: &Path) -> Result<Self, SearchError> {
+        let layout = Layout::new(dir);
+        let Some(manifest) = layout.manifest()? else {
+            let found = if dir.exists() { "no library.toml" } else { "nothing" };
+            return Err(SearchError::NotALibrary { path: dir.to_owned(), found });
+        };
+        let records = Mutex::new(Records::open(&layout.records())?);
+        Ok(Self { layout, manifest, records, snapshot: Mutex::new(None) })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        self.layout.dir()
+    }
+
+    /// Fingerprint of the image tower whose vectors it holds.
+    pub fn fingerprint(&self) -> &str {
+        &self.manifest.image_tower
+    }
+
+    /// Components of its raw vectors.
+    pub fn dim(&self) -> usize {
+        self.manifest.dim
+    }
+
+    /// Makes sure that vectors of this tower may be compared with the library's.
+    ///
+    /// # Errors
+    /// [`SearchError::OtherModel`] with both fingerprints.
+    pub fn require_model(&self, fingerprint: &str) -> Result<(), SearchError> {
+        require_model(&self.layout, &self.manifest, fingerprint)
+    }
+
+    /// Number of photos that can be found.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`].
+    pub fn len(&self) -> Result<usize, SearchError> {
+        self.records().count()
+    }
+
+    /// True where there is no photo to find.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`].
+    pub fn is_empty(&self) -> Result<bool, SearchError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The photo of this id, if the library has it.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`].
+    pub fn item(&self, id: &str) -> Result<Option<Item>, SearchError> {
+        self.records().item(id)
+    }
+
+    /// Photos by path, page by page: those after `path` (`""` for the first), at most `limit`.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`].
+    pub fn items_after(&self, path: &str, limit: usize) -> Result<Vec<Item>, SearchError> {
+        self.records().items_after(path, limit)
+    }
+
+    /// The raw image-tower vector of a photo, `[dim]`, to search with or to map.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`]; [`SearchError::Vectors`].
+    pub fn vector_of(&self, item: &Item) -> Result<Vec<f32>, SearchError> {
+        Ok(self.snapshot()?.raw.row_to_vec(item.vector_row))
+    }
+
+    /// The photos nearest to a query, best first: exact, on all cores. Among equal scores the
+    /// photo that was encoded earlier comes first; those that share a content follow by path.
+    ///
+    /// # Shapes
+    /// `query`: `[dim]` of the map, or of the library without one; unit norm for cosines.
+    /// # Errors
+    /// [`SearchError::Dim`] for a query of another dimension; [`SearchError::Model`] if the map
+    /// fails; [`SearchError::Records`] and [`SearchError::Vectors`] if the library is damaged.
+    pub fn search(
+        &self,
+        query: &[f32],
+        options: &SearchOptions<'_>,
+    ) -> Result<Vec<Hit>, SearchError> {
+        for attempt in 1.. {
+            let snapshot = self.snapshot()?;
+            let mapped = options.map.map(|map| self.mapped(&snapshot, map)).transpose()?;
+            let rows = mapped.as_deref().unwrap_or(&snapshot.raw);
+            let found = self.nearest(query, rows, &snapshot.live, options.top)?;
+            let hits = self.hits(&found, options.top)?;
+            // Items may have gone since the snapshot; then others belong in their places.
+            if attempt == ATTEMPTS || self.records().version()? == snapshot.version {
+                return Ok(hits);
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    fn nearest(
+        &self,
+        query: &[f32],
+        rows: &Chain<F16Rows>,
+        live: &Live,
+        top: usize,
+    ) -> Result<Vec<ScoredRow>, SearchError> {
+        if query.len() != rows.dim() {
+            return Err(SearchError::Dim {
+                path: self.dir().to_owned(),
+                what: "a query",
+                expected: rows.dim(),
+                found: query.len(),
+            });
+        }
+        top_k(query, rows, top, |row| live.contains(row)).map_err(|source| self.damaged(source))
+    }
+
+    fn hits(&self, found: &[ScoredRow], top: usize) -> Result<Vec<Hit>, SearchError> {
+        let records = self.records();
+        let mut hits = Vec::with_capacity(found.len());
+        for scored in found {
+            for item in records.items_at_row(scored.row)? {
+                if hits.len() == top {
+                    return Ok(hits);
+                }
+                hits.push(Hit { rank: hits.len() + 1, score: scored.score, item });
+            }
+        }
+        Ok(hits)
+    }
+
+    /// The vectors of the records' present version, mapped again only when that has changed.
+    fn snapshot(&self) -> Result<Arc<Snapshot>, SearchError> {
+        let mut current = lock(&self.snapshot);
+        let records = self.records();
+        // Read before the rows: a commit in between makes the snapshot look older than it is, which
+        // costs another look and never an answer.
+        let version = records.version()?;
+        if let Some(snapshot) = current.as_ref().filter(|snapshot| snapshot.version == version) {
+            return Ok(Arc::clone(snapshot));
+        }
+        let (rows, live) = records.live_rows()?;
+        let (dim, segment_rows) = (self.manifest.dim, self.manifest.segment_rows);
+        let raw = segments::open(&self.layout.vectors(), Extent { dim, segment_rows, rows })
+            .map_err(|source| self.damaged(source))?;
+        let live = Live::new(rows, &live);
+        let snapshot = Arc::new(Snapshot { version, raw, live, mapped: Mutex::default() });
+        *current = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    fn mapped(
+        &self,
+        snapshot: &Snapshot,
+        map: &dyn GalleryMap,
+    ) -> Result<Arc<Chain<F16Rows>>, SearchError> {
+        let mut known = lock(&snapshot.mapped);
+        if let Some(rows) = known.get(map.fingerprint()) {
+            return Ok(Arc::clone(rows));
+        }
+        let dir = self.layout.mapped(map.fingerprint());
+        let rows = Arc::new(mapped::open(&dir, self.dir(), &snapshot.raw, map)?);
+        known.insert(map.fingerprint().to_owned(), Arc::clone(&rows));
+        Ok(rows)
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        lock(&self.records)
+    }
+
+    fn damaged(&self, source: tombolo_vectors::VectorError) -> SearchError {
+        SearchError::Vectors { path: self.dir().to_owned(), source }
+    }
+}
+
+pub(super) fn require_model(
+    layout: &Layout,
+    manifest: &Manifest,
+    fingerprint: &str,
+) -> Result<(), SearchError> {
+    if manifest.image_tower == fingerprint {
+        return Ok(());
+    }
+    Err(SearchError::OtherModel {
+        path: layout.dir().to_owned(),
+        expected: manifest.image_tower.clone(),
+        found: fingerprint.to_owned(),
+    })
+}
+
+/// What a panicking thread held is still whole: nothing here is changed in two steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which rows an item refers to.
+enum Live {
+    All,
+    Some(Vec<u64>),
+}
+
+impl Live {
+    fn new(rows: usize, live: &[usize]) -> Self {
+        if live.len() == rows {
+            return Self::All;
+        }
+        let mut bits = vec![0; rows.div_ceil(64)];
+        live.iter().for_each(|row| bits[row / 64] |= 1 << (row % 64));
+        Self::Some(bits)
+    }
+
+    fn contains(&self, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(bits) => bits[row / 64] >> (row % 64) & 1 == 1,
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! One record per photo, in SQLite.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use blake3::Hash;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, named_params, params};
+
+use crate::SearchError;
+
+const SCHEMA: &str = "
+BEGIN;
+CREATE TABLE IF NOT EXISTS items (
+  id          TEXT PRIMARY KEY,
+  path        TEXT NOT NULL UNIQUE,
+  size        INTEGER NOT NULL,
+  modified_ns INTEGER NOT NULL,
+  caption_stamp INTEGER,
+  blake3      BLOB,
+  width       INTEGER,
+  height      INTEGER,
+  taken_at    TEXT,
+  caption     TEXT,
+  vector_row  INTEGER,
+  state       TEXT NOT NULL CHECK (state IN ('ready', 'broken')),
+  reason      TEXT,
+  CHECK ((state = 'ready') = (vector_row IS NOT NULL))
+) STRICT;
+CREATE INDEX IF NOT EXISTS items_by_row ON items (vector_row) WHERE vector_row IS NOT NULL;
+CREATE INDEX IF NOT EXISTS items_by_content ON items (blake3);
+CREATE TABLE IF NOT EXISTS vectors (only INTEGER PRIMARY KEY CHECK (only = 0), rows INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO vectors VALUES (0, 0);
+COMMIT;
+";
+
+const ITEM: &str = "SELECT id, path, size, modified_ns, blake3, width, height, taken_at, caption, vector_row FROM items";
+
+const UPSERT: &str = "
+INSERT INTO items VALUES (:id, :path, :size, :modified_ns, :caption_stamp, :blake3, :width, :height,
+                          :taken_at, :caption, :vector_row, :state, :reason)
+ON CONFLICT (path) DO UPDATE SET
+  size = excluded.size, modified_ns = excluded.modified_ns, caption_stamp = excluded.caption_stamp,
+  blake3 = excluded.blake3, width = excluded.width, height = excluded.height,
+  taken_at = excluded.taken_at, caption = excluded.caption, vector_row = excluded.vector_row,
+  state = excluded.state, reason = excluded.reason";
+
+/// What is known of a photo in the library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Stays the same while the path does: 16 hexadecimal digits of the path's BLAKE3.
+    pub id: String,
+    /// Absolute path of the file, or the name of an embedded picture.
+    pub path: String,
+    /// Bytes of the file.
+    pub size: u64,
+    /// When the file was last changed, in nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// BLAKE3 of the content, in hexadecimal.
+    pub blake3: String,
+    /// Columns, upright.
+    pub width: u32,
+    /// Rows, upright.
+    pub height: u32,
+    /// EXIF time of exposure in ISO 8601.
+    pub taken_at: Option<String>,
+    /// First line of the `.txt` beside it, or as given.
+    pub caption: Option<String>,
+    /// Where its raw vector is.
+    pub(crate) vector_row: usize,
+}
+
+/// What shows, without reading a file, that it has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) size: u64,
+    pub(crate) modified_ns: i64,
+    /// The same of the caption.
+    pub(crate) caption: Option<i64>,
+}
+
+/// What follows from a photo's bytes alone, so that equal bytes need be encoded once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) taken_at: Option<String>,
+    pub(crate) vector_row: usize,
+}
+
+/// A record to write.
+#[derive(Debug, Clone)]
+pub(crate) struct NewItem {
+    pub(crate) path: String,
+    pub(crate) stamp: Stamp,
+    pub(crate) blake3: Option<Hash>,
+    pub(crate) caption: Option<String>,
+    /// The content, or why there is none.
+    pub(crate) content: Result<Content, String>,
+}
+
+/// A record as the next indexing looks at it.
+pub(crate) struct Known {
+    pub(crate) id: String,
+    pub(crate) path: String,
+    pub(crate) stamp: Stamp,
+    /// Why the photo is left out, if it is.
+    pub(crate) broken: Option<String>,
+}
+
+/// A connection to `items.sqlite`.
+pub(crate) struct Records {
+    path: PathBuf,
+    connection: Connection,
+}
+
+type Found<T> = Result<T, SearchError>;
+
+impl Records {
+    /// Opens the records for writing, and makes them if they are not there.
+    pub(crate) fn open_or_create(path: &Path) -> Found<Self> {
+        let open = || {
+            let connection = Connection::open(path)?;
+            connection.busy_timeout(Duration::from_secs(10))?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            // Committed must mean on disk, even when the power fails.
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.execute_batch(SCHEMA)?;
+            Ok(connection)
+        };
+        Self::opened(path, open())
+    }
+
+    /// Opens the records for reading, from a read-only medium too.
+    pub(crate) fn open(path: &Path) -> Found<Self> {
+        // Readers of a write-ahead log share an index file, so they too open for writing, if they may.
+        let shared = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(Duration::from_secs(10))?;
+            connection.pragma_update(None, "query_only", true)?;
+            connection.query_row("SELECT rows FROM vectors", [], |_| Ok(()))?;
+            Ok(connection)
+        };
+        let immutable = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            let connection = Connection::open_with_flags(immutable_uri(path), flags)?;
+            connection.query_row("SELECT rows FROM vectors", [], |_| Ok(()))?;
+            Ok(connection)
+        };
+        let opened = shared().or_else(|error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
+                if path.exists() =>
+            {
+                immutable()
+            }
+            _ => Err(error),
+        });
+        Self::opened(path, opened)
+    }
+
+    fn opened(path: &Path, connection: rusqlite::Result<Connection>) -> Found<Self> {
+        match connection {
+            Ok(connection) => Ok(Self { path: path.to_owned(), connection }),
+            Err(source) => Err(SearchError::Records { path: path.to_owned(), source }),
+        }
+    }
+
+    fn check<T>(&self, result: rusqlite::Result<T>) -> Found<T> {
+        result.map_err(|source| SearchError::Records { path: self.path.clone(), source })
+    }
+
+    /// Changes when another connection has committed.
+    pub(crate) fn version(&self) -> Found<i64> {
+        self.check(self.connection.pragma_query_value(None, "data_version", |row| row.get(0)))
+    }
+
+    /// Committed rows of the segments: a row once given is never given again.
+    pub(crate) fn rows(&self) -> Found<usize> {
+        self.check(self.connection.query_row("SELECT rows FROM vectors", [], |row| row.get(0)))
+    }
+
+    /// Committed rows, and in ascending order those that an item refers to, as of one moment.
+    pub(crate) fn live_rows(&self) -> Found<(usize, Vec<usize>)> {
+        let read = || {
+            let moment = self.connection.unchecked_transaction()?;
+            let rows = moment.query_row("SELECT rows FROM vectors", [], |row| row.get(0))?;
+            let mut live = moment.prepare_cached(
+                "SELECT DISTINCT vector_row FROM items WHERE vector_row IS NOT NULL \
+                 ORDER BY vector_row",
+            )?;
+            let live = live.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok((rows, live))
+        };
+        self.check(read())
+    }
+
+    /// Photos that can be found.
+    pub(crate) fn count(&self) -> Found<usize> {
+        let count = "SELECT count(*) FROM items WHERE vector_row IS NOT NULL";
+        self.check(self.connection.query_row(count, [], |row| row.get(0)))
+    }
+
+    /// The items that share a vector row, by path.
+    pub(crate) fn items_at_row(&self, row: usize) -> Found<Vec<Item>> {
+        self.items("WHERE vector_row = ?1 ORDER BY path", params![row])
+    }
+
+    /// The item of this id.
+    pub(crate) fn item(&self, id: &str) -> Found<Option<Item>> {
+        let found = self.items("WHERE id = ?1 AND state = 'ready'", params![id])?;
+        Ok(found.into_iter().next())
+    }
+
+    /// Items by path, those after `path`, at most `limit`.
+    pub(crate) fn items_after(&self, path: &str, limit: usize) -> Found<Vec<Item>> {
+        let condition = "WHERE path > ?1 AND state = 'ready' ORDER BY path LIMIT ?2";
+        self.items(condition, params![path, limit])
+    }
+
+    fn items(&self, condition: &str, params: &[&dyn rusqlite::ToSql]) -> Found<Vec<Item>> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached(&format!("{ITEM} {condition}"))?;
+            statement.query_map(params, item_of_row)?.collect()
+        };
+        self.check(read())
+    }
+
+    /// What is known of this content from any photo that has it.
+    pub(crate) fn content(&self, blake3: &Hash) -> Found<Option<Content>> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT width, height, taken_at, vector_row FROM items \
+                 WHERE blake3 = ?1 AND state = 'ready' LIMIT 1",
+            )?;
+            let content = |row: &Row<'_>| {
+                Ok(Content {
+                    width: row.get(0)?,
+                    height: row.get(1)?,
+                    taken_at: row.get(2)?,
+                    vector_row: row.get(3)?,
+                })
+            };
+            statement.query_row([blake3.as_bytes()], content).optional()
+        };
+        self.check(read())
+    }
+
+    /// Calls `see` with every record, by path in order of bytes.
+    pub(crate) fn for_each(&self, mut see: impl FnMut(Known)) -> Found<()> {
+        let mut read = || {
+            let mut statement = self.connection.prepare(
+                "SELECT id, path, size, modified_ns, caption_stamp, reason FROM items ORDER BY path",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (size, modified_ns, caption) = (row.get(2)?, row.get(3)?, row.get(4)?);
+                let stamp = Stamp { size, modified_ns, caption };
+                see(Known { id: row.get(0)?, path: row.get(1)?, stamp, broken: row.get(5)? });
+            }
+            Ok(())
+        };
+        let result = read();
+        self.check(result)
+    }
+
+    /// Writes records, and the number of rows that are now committed, at once or not at all.
+    pub(crate) fn commit(&mut self, items: &[NewItem], rows: usize) -> Found<()> {
+        let write = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            items.iter().try_for_each(|item| upsert(&transaction, item))?;
+            transaction.execute("UPDATE vectors SET rows = ?1", [rows])?;
+            transaction.commit()
+        };
+        let result = write(&mut self.connection);
+        self.check(result)
+    }
+
+    /// Deletes records, at once or not at all.
+    pub(crate) fn delete(&mut self, ids: &[String]) -> Found<()> {
+        let write = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            for id in ids {
+                transaction.prepare_cached("DELETE FROM items WHERE id = ?1")?.execute([id])?;
+            }
+            transaction.commit()
+        };
+        let result = write(&mut self.connection);
+        self.check(result)
+    }
+}
+
+/// SQLite's name for a file that nobody changes, so that it needs no lock and no index file.
+fn immutable_uri(path: &Path) -> String {
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    if cfg!(windows) {
+        format!("file:/{}?immutable=1", name.replace('\\', "/"))
+    } else {
+        format!("file:{name}?immutable=1")
+    }
+}
+
+fn upsert(connection: &Connection, item: &NewItem) -> rusqlite::Result<()> {
+    let content = item.content.as_ref();
+    let id = &blake3::hash(item.path.as_bytes()).to_hex()[..16];
+    connection.prepare_cached(UPSERT)?.execute(named_params! {
+        ":id": id,
+        ":path": item.path,
+        ":size": item.stamp.size,
+        ":modified_ns": item.stamp.modified_ns,
+        ":caption_stamp": item.stamp.caption,
+        ":blake3": item.blake3.as_ref().map(|hash| hash.as_bytes()),
+        ":width": content.ok().map(|content| content.width),
+        ":height": content.ok().map(|content| content.height),
+        ":taken_at": content.ok().and_then(|content| content.taken_at.as_ref()),
+        ":caption": item.caption,
+        ":vector_row": content.ok().map(|content| content.vector_row),
+        ":state": if content.is_ok() { "ready" } else { "broken" },
+        ":reason": content.err(),
+    })?;
+    Ok(())
+}
+
+fn item_of_row(row: &Row<'_>) -> rusqlite::Result<Item> {
+    let blake3: [u8; 32] = row.get(4)?;
+    Ok(Item {
+        id: row.get(0)?,
+        path: row.get(1)?,
+        size: row.get(2)?,
+        modified_ns: row.get(3)?,
+        blake3: Hash::from(blake3).to_hex().to_string(),
+        width: row.get(5)?,
+        height: row.get(6)?,
+        taken_at: row.get(7)?,
+        caption: row.get(8)?,
+        vector_row: row.get(9)?,
+    })
+}

@@ -1,0 +1,117 @@
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use half::f16;
+
+use super::layout::{Layout, Manifest};
+use super::reader::require_model;
+use super::records::{NewItem, Records};
+use super::segments::{Extent, SegmentWriter};
+use crate::SearchError;
+
+/// A library opened for writing, which one process at a time may do.
+pub struct LibraryWriter {
+    layout: Layout,
+    records: Records,
+    segments: SegmentWriter,
+    manifest: Manifest,
+    /// Held until the end; the system frees it however the process ends.
+    _lock: File,
+}
+
+impl LibraryWriter {
+    /// Opens a library of this image tower, and makes it where the folder is new or empty.
+    ///
+    /// # Errors
+    /// [`SearchError::NotALibrary`] for a folder of other things; [`SearchError::OtherModel`] for
+    /// the library of another tower; [`SearchError::Busy`] while another process writes;
+    /// [`SearchError::Io`] and [`SearchError::Records`].
+    pub fn open_or_create(dir: &Path, fingerprint: &str, dim: usize) -> Result<Self, SearchError> {
+        Self::open_with(dir, Manifest::new(fingerprint, dim))
+    }
+
+    /// The same with segments of another size; for tests of the seams between them.
+    #[doc(hidden)]
+    pub fn open_or_create_with_segments(
+        dir: &Path,
+        fingerprint: &str,
+        dim: usize,
+        segment_rows: usize,
+    ) -> Result<Self, SearchError> {
+        Self::open_with(dir, Manifest { segment_rows, ..Manifest::new(fingerprint, dim) })
+    }
+
+    fn open_with(dir: &Path, wanted: Manifest) -> Result<Self, SearchError> {
+        let layout = Layout::new(dir);
+        if wanted.dim == 0 {
+            let (path, what) = (dir.to_owned(), "vectors");
+            return Err(SearchError::Dim { path, what, expected: 1, found: 0 });
+        }
+        layout.claim()?;
+        let lock = layout.lock()?;
+        let existing = layout.manifest()?;
+        if let Some(manifest) = &existing {
+            require_model(&layout, manifest, &wanted.image_tower)?;
+            if manifest.dim != wanted.dim {
+                let (expected, found) = (manifest.dim, wanted.dim);
+                let (path, what) = (dir.to_owned(), "vectors");
+                return Err(SearchError::Dim { path, what, expected, found });
+            }
+        }
+        let records = Records::open_or_create(&layout.records())?;
+        let manifest = match existing {
+            Some(manifest) => manifest,
+            None => {
+                layout.write_manifest(&wanted)?;
+                wanted
+            }
+        };
+        let (dim, segment_rows) = (manifest.dim, manifest.segment_rows);
+        let extent = Extent { dim, segment_rows, rows: records.rows()? };
+        let segments = SegmentWriter::new(layout.vectors(), extent);
+        Ok(Self { layout, records, segments, manifest, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        self.layout.dir()
+    }
+
+    pub(crate) fn require_model(&self, fingerprint: &str) -> Result<(), SearchError> {
+        require_model(&self.layout, &self.manifest, fingerprint)
+    }
+
+    pub(crate) fn vector_dim(&self) -> usize {
+        self.manifest.dim
+    }
+
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
+    }
+
+    pub(crate) fn records_path(&self) -> PathBuf {
+        self.layout.records()
+    }
+
+    /// The row that the next vector gets.
+    pub(crate) fn next_row(&self) -> usize {
+        self.segments.rows()
+    }
+
+    /// Puts vectors, `[n, dim]`, on disk and then commits the records that refer to them.
+    pub(crate) fn commit(&mut self, vectors: &[f16], items: &[NewItem]) -> Result<(), SearchError> {
+        let before = self.segments.rows();
+        let written = self
+            .segments
+            .append(vectors)
+            .and_then(|()| self.records.commit(items, self.segments.rows()));
+        if written.is_err() {
+            self.segments.rewind(before);
+        }
+        written
+    }
+
+    pub(crate) fn delete(&mut self, ids: &[String]) -> Result<(), SearchError> {
+        self.records.delete(ids)
+    }
+}

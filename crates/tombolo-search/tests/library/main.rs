@@ -1,0 +1,9 @@
+//! A library from the outside: indexing, searching, and what a kill leaves.
+
+// The lint's exception for tests does not reach helpers outside of them.
+#![allow(clippy::unwrap_used)]
+
+mod index;
+mod kill;
+mod mean_colour;
+mod search;
