@@ -1,0 +1,145 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+use tombolo_data::DataError;
+use tombolo_eval::EvalError;
+use tombolo_models::ModelError;
+
+/// What can go wrong in training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A model operation failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The data set cannot be trained on.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Validation failed.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// A setting is unknown.
+    #[error("unknown setting `{key}`")]
+    UnknownSetting {
+        /// The key as given.
+        key: String,
+        /// The nearest known key.
+        nearest: Option<String>,
+    },
+    /// A setting has a value of the wrong kind.
+    #[error("setting `{key}`: {reason}")]
+    InvalidSetting {
+        /// The key.
+        key: String,
+        /// What was expected, what was found.
+        reason: String,
+    },
+    /// There is a run already.
+    #[error("{path} exists already", path = path.display())]
+    RunExists {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// There is an unfinished run.
+    #[error("{path} is an unfinished run", path = path.display())]
+    Unfinished {
+        /// The unfinished run directory.
+        path: PathBuf,
+    },
+    /// An unfinished run was made with other data or settings.
+    #[error("{path} was started with other settings: {reason}", path = path.display())]
+    OtherRun {
+        /// The unfinished run directory.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// A stage needs what an earlier one makes.
+    #[error("stage {stage} needs a trained {needs} tower, and {path} has none", path = path.display())]
+    MissingStage {
+        /// The stage asked for.
+        stage: &'static str,
+        /// The tower that it needs.
+        needs: &'static str,
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// There is too little to train on.
+    #[error("stage {stage}: expected {expected}, found {found}")]
+    TooLittle {
+        /// The stage.
+        stage: &'static str,
+        /// What it needs.
+        expected: &'static str,
+        /// What there is.
+        found: usize,
+    },
+    /// The loss is no longer a number.
+    #[error("stage {stage}: the loss is {loss} at step {step}")]
+    Diverged {
+        /// The stage.
+        stage: &'static str,
+        /// The step.
+        step: usize,
+        /// The loss.
+        loss: f32,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl From<candle_core::Error> for TrainError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+impl TrainError {
+    /// Wraps an input/output error with the path it happened at.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    /// What the user can do about it, if we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Model(error) => error.hint(),
+            Self::Data(error) => error.hint(),
+            Self::Eval(error) => error.hint(),
+            Self::UnknownSetting { nearest, .. } => Some(match nearest {
+                Some(key) => format!("did you mean `{key}`?"),
+                None => "settings are named as in `model.toml`, such as `map.dim=512`".into(),
+            }),
+            Self::RunExists { .. } => Some(
+                "choose another --out, or retrain one stage: `tombolo train map DATASET --out RUN`"
+                    .into(),
+            ),
+            Self::Unfinished { .. } => Some(
+                "run the same command with --resume to continue it, or delete the directory".into(),
+            ),
+            Self::OtherRun { .. } => Some(
+                "resume with the settings that the run was started with, or delete the directory"
+                    .into(),
+            ),
+            Self::MissingStage { needs, .. } => {
+                Some(format!("train it first: `tombolo train {needs} DATASET --out RUN`"))
+            }
+            Self::Diverged { stage, .. } => Some(format!("lower `{stage}.learning_rate`")),
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("the disk is full: free some space, then run again with --resume".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Result of training.
+pub type Result<T, E = TrainError> = std::result::Result<T, E>;

@@ -1,0 +1,19 @@
+//! The three stages of training, each with a single responsibility: the text space from texts alone, the
+//! image space from images alone, and the map that joins them from pairs.
+
+mod error;
+pub mod loss;
+pub mod optimizer;
+pub mod positives;
+pub mod reference;
+pub mod retrieval;
+pub mod run;
+pub mod schedule;
+mod session;
+pub mod settings;
+pub mod stage;
+pub mod train;
+pub mod views;
+
+pub use error::{Result, TrainError};
+pub use train::{Outcome, Plan, Stage, train};

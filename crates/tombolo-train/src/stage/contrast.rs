@@ -1,0 +1,223 @@
+//! Contrastive training of one tower alone: what stages text and image share.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use tombolo_models::checkpoint::{HostTensor, Tensors};
+use tombolo_models::tower::{Tower, TowerConfig};
+use tombolo_models::weights::Weights;
+
+use crate::error::{Result, TrainError};
+use crate::loss::supcon;
+use crate::optimizer::AdamW;
+use crate::positives::Positives;
+use crate::reference::{Queue, follow};
+use crate::run::Step;
+use crate::schedule::one_cycle;
+use crate::settings::StageSettings;
+use crate::stage::Context;
+use crate::views::Views;
+
+/// Chance that an item with positives is paired with another view of itself all the same.
+const SELF_PAIR: f64 = 0.25;
+
+/// A tower in training, its reference model and all that a checkpoint holds.
+pub struct Contrast<'a> {
+    stage: &'static str,
+    settings: &'a StageSettings,
+    weights: Weights,
+    tower: Tower,
+    reference_weights: Weights,
+    reference: Tower,
+    optimizer: AdamW,
+    queue: Queue,
+    device: Device,
+}
+
+/// A tower whose stage is done.
+pub struct Trained {
+    /// Its weights by name.
+    pub tensors: Tensors,
+    /// The tower itself.
+    pub tower: Tower,
+}
+
+impl<'a> Contrast<'a> {
+    /// A new tower of this stage, and its reference as a copy.
+    ///
+    /// # Errors
+    /// If the tower cannot be made.
+    pub fn new(
+        stage: &'static str,
+        config: &TowerConfig,
+        settings: &'a StageSettings,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
+        let (weights, reference_weights) =
+            (Weights::trainable(seed, device), Weights::trainable(seed, device));
+        let tower = Tower::new(config.clone(), &weights.root())?;
+        let reference = Tower::new(config.clone(), &reference_weights.root())?;
+        let optimizer = AdamW::new(weights.variables(), settings.weight_decay);
+        let (queue, device) = (Queue::new(settings.queue), device.clone());
+        Ok(Self {
+            stage,
+            settings,
+            weights,
+            tower,
+            reference_weights,
+            reference,
+            optimizer,
+            queue,
+            device,
+        })
+    }
+
+    /// Trains over the items that `positives` speaks of, the first of `views`, for the epochs that the
+    /// settings name, from the last checkpoint if there is one. Each epoch draws from its own generator, so that a resumed run draws what an unbroken one does.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`], or if an item, a tensor operation or a checkpoint fails.
+    pub fn train(
+        mut self,
+        views: &dyn Views,
+        positives: &Positives,
+        context: &mut Context<'_>,
+    ) -> Result<Trained> {
+        let first = self.resume(context)?;
+        context.logger.rewind(self.stage, first)?;
+        let steps_an_epoch = positives.len().div_ceil(self.settings.batch);
+        let steps = steps_an_epoch * self.settings.epochs;
+        for epoch in first..self.settings.epochs {
+            let mut rng = epoch_rng(context.seed, self.stage, epoch);
+            let mut order: Vec<usize> = (0..positives.len()).collect();
+            order.shuffle(&mut rng);
+            for (index, items) in order.chunks(self.settings.batch).enumerate() {
+                let step = epoch * steps_an_epoch + index;
+                let rate = one_cycle(self.settings.learning_rate, step, steps);
+                let loss = self.step(items, views, positives, rate, &mut rng)?;
+                if !loss.is_finite() {
+                    return Err(TrainError::Diverged { stage: self.stage, step, loss });
+                }
+                let (stage, items) = (self.stage, items.len());
+                context.logger.step(Step { stage, step, steps, epoch, loss, rate, items })?;
+            }
+            context.checkpoints.save(self.stage, epoch + 1, &self.state()?)?;
+        }
+        Ok(Trained { tensors: host(&self.weights.variables())?, tower: self.tower })
+    }
+
+    fn step(
+        &mut self,
+        items: &[usize],
+        views: &dyn Views,
+        positives: &Positives,
+        rate: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<f32> {
+        let partners: Vec<usize> =
+            items.iter().map(|&item| positives.draw(item, SELF_PAIR, rng)).collect();
+        let queries = self.tower.class_vectors(&views.view(items, rng)?)?;
+        let keys = self.reference.class_vectors(&views.view(&partners, rng)?)?.detach();
+        let queued = self.queue.keys(&self.device)?;
+        let all_keys = match &queued {
+            Some(queued) => Tensor::cat(&[&keys, queued], 0)?,
+            None => keys.clone(),
+        };
+        let key_items: Vec<usize> = partners.iter().copied().chain(self.queue.items()).collect();
+        let mask = positive_mask(items, &key_items, positives, &self.device)?;
+        let loss = supcon(&queries, &all_keys, &mask, self.settings.temperature)?;
+        self.optimizer.step(&loss.backward()?, rate)?;
+        let (reference, tower) = (self.reference_weights.variables(), self.weights.variables());
+        follow(&reference, &tower, self.settings.momentum)?;
+        self.queue.push(&partners, &keys)?;
+        Ok(loss.to_dtype(DType::F32)?.to_scalar()?)
+    }
+
+    fn state(&self) -> Result<Tensors> {
+        let mut state = Tensors::new();
+        let sides = [("tower", &self.weights), ("reference", &self.reference_weights)];
+        for (prefix, weights) in sides {
+            for (name, tensor) in host(&weights.variables())? {
+                state.insert(format!("{prefix}.{name}"), tensor);
+            }
+        }
+        self.optimizer.export(&mut state);
+        self.queue.export(&mut state);
+        Ok(state)
+    }
+
+    /// Takes up the last checkpoint; returns the epoch to go on with.
+    fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
+        let Some((epoch, state)) = context.checkpoints.load(self.stage)? else { return Ok(0) };
+        let sides = [("tower", &self.weights), ("reference", &self.reference_weights)];
+        for (prefix, weights) in sides {
+            for (name, variable) in weights.variables() {
+                let Some(tensor) = state.get(&format!("{prefix}.{name}")) else { continue };
+                let values = Tensor::from_slice(&tensor.data, variable.shape(), &self.device)?;
+                variable.set(&values)?;
+            }
+        }
+        self.optimizer.import(&state);
+        self.queue.import(&state);
+        Ok(epoch)
+    }
+}
+
+/// A generator of its own for each epoch of each stage.
+pub(crate) fn epoch_rng(seed: u64, stage: &str, epoch: usize) -> ChaCha8Rng {
+    let hash = stage.bytes().fold(seed ^ 0x9e37_79b9_7f4a_7c15, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut rng = ChaCha8Rng::seed_from_u64(hash);
+    rng.set_stream(epoch as u64);
+    rng
+}
+
+/// 1 where a key's item means the same as a query's.
+fn positive_mask(
+    queries: &[usize],
+    keys: &[usize],
+    positives: &Positives,
+    device: &Device,
+) -> Result<Tensor> {
+    let mask: Vec<f32> = queries
+        .iter()
+        .flat_map(|&query| keys.iter().map(move |&key| positives.contains(query, key)))
+        .map(f32::from)
+        .collect();
+    Ok(Tensor::from_vec(mask, (queries.len(), keys.len()), device)?)
+}
+
+pub(crate) fn host(variables: &BTreeMap<String, Var>) -> Result<Tensors> {
+    variables
+        .iter()
+        .map(|(name, variable)| {
+            let (shape, data) = (variable.dims().to_vec(), variable.flatten_all()?.to_vec1()?);
+            Ok((name.clone(), HostTensor { shape, data }))
+        })
+        .collect()
+}
+
+/// The vectors of all items, read whole, row by row.
+///
+/// # Errors
+/// If an item or a tensor operation fails.
+pub(crate) fn embed(
+    tower: &Tower,
+    views: &dyn Views,
+    batch: usize,
+    mut done: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<f32>> {
+    let items: Vec<usize> = (0..views.len()).collect();
+    let mut out = Vec::with_capacity(views.len() * tower.config().dim());
+    for chunk in items.chunks(batch) {
+        let vectors = tower.forward(&views.whole(chunk)?)?;
+        out.extend(vectors.flatten_all()?.to_vec1::<f32>()?);
+        done(out.len() / tower.config().dim())?;
+    }
+    Ok(out)
+}

@@ -1,0 +1,111 @@
+//! Stage text: the text tower alone, from texts that mean the same (§3.1 of the paper).
+
+use std::path::Path;
+
+use tombolo_data::dataset::Dataset;
+use tombolo_models::backbones::{Backbones, WORDS};
+use tombolo_models::features::{FeatureStore, text_features};
+use tombolo_models::text::Tokenizer;
+use tombolo_models::tower::{Readout, TowerConfig, TowerInput};
+
+use crate::error::{Result, TrainError};
+use crate::positives::Positives;
+use crate::run::{Event, Logger};
+use crate::settings::StageSettings;
+use crate::views::{FeatureViews, Views, WordViews};
+
+/// Texts as the tower reads them, and what the tower is to be.
+pub struct TextInputs {
+    /// The texts, in the order that they were asked for.
+    pub views: Box<dyn Views>,
+    /// The tower's sizes.
+    pub config: TowerConfig,
+    /// Fingerprint of the backbone.
+    pub fingerprint: String,
+}
+
+/// Where the words of a tower over bare words come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// From so many texts, the first: a new tower learns those.
+    OfFirst(usize),
+    /// From `tokenizer.json` of the run: the tower is trained.
+    AsTrained,
+}
+
+/// Prepares texts: runs the backbone over those that the cache lacks, or reads them as words, by a
+/// tokenizer that lies in `dir` or is made and left there.
+///
+/// # Errors
+/// If the backbone cannot be had, or a text or file cannot be read or written.
+pub fn prepare(
+    texts: &[&str],
+    words: Words,
+    settings: &StageSettings,
+    backbones: &Backbones,
+    dir: &Path,
+    logger: &mut Logger,
+) -> Result<TextInputs> {
+    let device = &backbones.device;
+    if settings.backbone == WORDS {
+        let path = dir.join("tokenizer.json");
+        let tokenizer = match words {
+            Words::AsTrained => Tokenizer::load(&path, settings.positions)?,
+            Words::OfFirst(count) => {
+                let texts = texts[..count].iter().copied();
+                let tokenizer = Tokenizer::from_words(texts, settings.positions)?;
+                tokenizer.save(&path)?;
+                tokenizer
+            }
+        };
+        let ids = texts.iter().map(|text| tokenizer.ids(text)).collect::<Result<_, _>>()?;
+        let config = config(settings, TowerInput::Tokens(tokenizer.vocabulary()));
+        let views = Box::new(WordViews::new(ids, settings.drop, device));
+        return Ok(TextInputs { views, config, fingerprint: WORDS.to_owned() });
+    }
+    let (backbone, fingerprint) = backbones.text(&settings.backbone, &mut |p| logger.pull(p))?;
+    let features = backbones.features_dir(&settings.backbone, &fingerprint, "tokens");
+    let mut store = FeatureStore::open(&features, backbone.dim())?;
+    let total = Some(texts.len() as u64);
+    logger.event(Event::Begin { what: format!("texts through {}", settings.backbone), total });
+    let mut cached = 0;
+    let extraction = text_features(texts, &backbone, &mut store, &mut |progress| {
+        cached = progress.cached;
+        logger.event(Event::Advance { done: progress.done as u64, loss: None });
+    })?;
+    store.map()?;
+    logger.event(Event::End { summary: format!("{} texts, {cached} from the cache", texts.len()) });
+    let keys = extraction.keys.into_iter().flatten().collect();
+    let config = config(settings, TowerInput::Vectors(backbone.dim()));
+    let views = FeatureViews::new(store, keys, settings.positions, settings.drop, device);
+    Ok(TextInputs { views: Box::new(views), config, fingerprint })
+}
+
+/// The texts of one image mean the same.
+///
+/// # Errors
+/// [`TrainError::TooLittle`] if there are fewer than two texts.
+pub fn positives(dataset: &dyn Dataset, texts: &[usize]) -> Result<Positives> {
+    if texts.len() < 2 {
+        let (expected, found) = ("at least two training texts", texts.len());
+        return Err(TrainError::TooLittle { stage: "text", expected, found });
+    }
+    let groups = texts.iter().map(|&text| dataset.texts()[text].image).enumerate();
+    Ok(Positives::from_groups(texts.len(), groups))
+}
+
+/// The tower that settings ask for.
+pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig {
+    TowerConfig {
+        input,
+        width: settings.width,
+        layers: settings.layers,
+        heads: settings.heads,
+        positions: settings.positions,
+        output: settings.output,
+        readout: match settings.pool_top {
+            0 => Readout::Class,
+            top => Readout::ClassAndPooled(top),
+        },
+    }
+}

@@ -1,0 +1,103 @@
+//! A training run: the stages that were asked for, one after the other, each from its own inputs.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tombolo_data::dataset::{Dataset, Split};
+use tombolo_models::backbones::Backbones;
+
+use crate::error::Result;
+use crate::retrieval::Retrieval;
+use crate::run::{Event, Logger, PlanFile, RunDir};
+use crate::session::Session;
+use crate::settings::Settings;
+
+/// A stage of training, called by what it learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The text tower, from texts alone.
+    Text,
+    /// The image tower, from images alone.
+    Image,
+    /// The map, from pairs.
+    Map,
+}
+
+impl Stage {
+    /// All stages, in the paper's order.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Image, Self::Map];
+
+    /// The stage's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Map => "map",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let stage = Self::ALL.into_iter().find(|stage| stage.as_str() == name);
+        stage.ok_or_else(|| format!("expected text, image or map, found `{name}`"))
+    }
+}
+
+/// What to train, on what, and where to put it.
+pub struct Plan<'a> {
+    /// The data set.
+    pub dataset: &'a (dyn Dataset + Sync),
+    /// The data set as the user named it.
+    pub dataset_name: String,
+    /// The stages.
+    pub stages: Vec<Stage>,
+    /// Their settings.
+    pub settings: Settings,
+    /// The run directory.
+    pub out: PathBuf,
+    /// Whether to continue an unfinished run.
+    pub resume: bool,
+    /// Whether the run directory may exist already, so that single stages of it are trained anew.
+    pub retrain: bool,
+}
+
+/// What came of a run.
+pub struct Outcome {
+    /// The run directory.
+    pub dir: PathBuf,
+    /// Retrieval on the validation split, if the map was trained and there is such a split.
+    pub validation: Option<Retrieval>,
+    /// Images that could not be read.
+    pub skipped: usize,
+}
+
+/// Runs the stages of a plan.
+///
+/// # Errors
+/// [`TrainError`]; what was reached is kept in `OUT.partial`, and `resume` goes on from there.
+pub fn train(
+    plan: &Plan<'_>,
+    backbones: &Backbones,
+    observer: Box<dyn FnMut(Event)>,
+) -> Result<Outcome> {
+    let file = PlanFile {
+        dataset: plan.dataset_name.clone(),
+        stages: plan.stages.iter().map(ToString::to_string).collect(),
+        settings: plan.settings.clone(),
+    };
+    plan.dataset.require(Split::Train)?;
+    let run = RunDir::start(&plan.out, &file, plan.resume, plan.retrain)?;
+    let logger = Logger::open(run.dir(), observer)?;
+    let (validation, skipped) = Session::open(plan, file, backbones, &run, logger)?.run()?;
+    Ok(Outcome { dir: run.finish()?, validation, skipped })
+}
