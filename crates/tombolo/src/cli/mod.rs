@@ -1,0 +1,92 @@
+//! The command line: flags, one file a command, errors with hints, exit codes.
+
+mod data;
+mod failure;
+mod terminal;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use failure::Failure;
+pub use failure::Misuse;
+use terminal::Terminal;
+
+/// Image–text retrieval that you can train: towers for text and image, joined by a small map.
+#[derive(Parser)]
+#[command(name = "tombolo", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Print JSON on standard output: one document, or one line a result
+    #[arg(long, global = true, env = "TOMBOLO_JSON")]
+    pub json: bool,
+    /// Print nothing but results and errors
+    #[arg(long, short, global = true, env = "TOMBOLO_QUIET")]
+    pub quiet: bool,
+    /// Threads to compute with; 0 for all cores
+    #[arg(long, global = true, env = "TOMBOLO_THREADS", default_value_t = 0, value_name = "N")]
+    pub threads: usize,
+    /// Where networks run
+    #[arg(long, global = true, env = "TOMBOLO_DEVICE", value_enum, default_value_t = DeviceName::Cpu)]
+    pub device: DeviceName,
+    /// Use no network: a missing model is an error
+    #[arg(long, global = true, env = "TOMBOLO_OFFLINE")]
+    pub offline: bool,
+}
+
+/// Where networks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// The processor.
+    Cpu,
+    /// The first CUDA device (needs the cargo feature `cuda`).
+    Cuda,
+    /// The first Metal device (needs the cargo feature `metal`).
+    Metal,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Data(data::Arguments),
+    Train(train::Arguments),
+}
+
+/// What a command came to, beyond its output.
+enum Outcome {
+    /// All was done.
+    Done,
+    /// All was done but for inputs that were skipped; each was named.
+    Skipped,
+}
+
+/// Parses the arguments, runs the command and returns the exit status.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::new(cli.global.json, cli.global.quiet);
+    match run(cli, &terminal) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Skipped) => ExitCode::from(3),
+        Err(error) => {
+            let failure = Failure::of(&error);
+            terminal.failure(&failure);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn run(cli: Cli, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads).build_global()?;
+    match cli.command {
+        Command::Data(arguments) => data::run(arguments, &cli.global, terminal),
+        Command::Train(arguments) => train::run(arguments, &cli.global, terminal),
+    }
+}

@@ -1,0 +1,101 @@
+//! `tombolo train`: the three stages, or some of them.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+use tombolo_data::dataset;
+use tombolo_train::settings::Settings;
+use tombolo_train::{Plan, Stage};
+
+use super::failure::Misuse;
+use super::terminal::Terminal;
+use super::{Global, Outcome};
+use crate::model;
+use crate::report;
+
+/// Train the three stages on a data set, or one: `tombolo train map DATASET --out RUN`
+#[derive(Args)]
+pub struct Arguments {
+    /// A stage (text, image or map) to train alone, then the data set; or the data set alone
+    #[arg(required = true, num_args = 1..=2, value_names = ["STAGE", "DATASET"])]
+    what: Vec<String>,
+    /// The run directory to write
+    #[arg(long, env = "TOMBOLO_OUT", value_name = "RUN")]
+    out: PathBuf,
+    /// The stages to train, in order
+    #[arg(long, env = "TOMBOLO_STAGES", value_delimiter = ',', default_value = "text,image,map")]
+    stages: Vec<Stage>,
+    /// Settings in a TOML file, in place of the defaults
+    #[arg(long, env = "TOMBOLO_CONFIG", value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// One setting in place of its default, such as map.kind=cca; may be given again
+    #[arg(long = "set", env = "TOMBOLO_SET", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Seed of everything that is drawn at random
+    #[arg(long, env = "TOMBOLO_SEED", value_name = "N")]
+    seed: Option<u64>,
+    /// Continue an interrupted run
+    #[arg(long, env = "TOMBOLO_RESUME")]
+    resume: bool,
+}
+
+pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let (stages, name) = stages_and_dataset(&arguments)?;
+    let dataset = dataset::open(&name)?;
+    let skipped = super::data::warn(dataset.as_ref(), terminal);
+    let settings = settings(&arguments, &name)?;
+    let backbones = model::backbones(global)?;
+    let retrain = stages != Stage::ALL;
+    let plan = Plan {
+        dataset: dataset.as_ref(),
+        dataset_name: name,
+        stages,
+        settings,
+        out: arguments.out,
+        resume: arguments.resume,
+        retrain,
+    };
+    let observer = terminal.clone();
+    let outcome = tombolo_train::train(&plan, &backbones, Box::new(move |e| observer.event(e)))?;
+    report::write(&outcome.dir, dataset.as_ref(), &backbones)
+        .with_context(|| format!("{} is trained, but its report failed", outcome.dir.display()))?;
+    if terminal.json() {
+        let validation = outcome.validation.as_ref();
+        terminal.document(&json!({ "run": outcome.dir, "validation": validation }))?;
+    } else if let Some(validation) = &outcome.validation {
+        terminal.result(&report::table(validation))?;
+    }
+    terminal.note(&format!("{} is ready; its report is report.html", outcome.dir.display()));
+    Ok(if skipped + outcome.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
+}
+
+fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, String)> {
+    match &arguments.what[..] {
+        [dataset] => Ok((arguments.stages.clone(), dataset.clone())),
+        [stage, dataset] => {
+            let stage = stage.parse::<Stage>().map_err(|message| {
+                Misuse::new(message, "for example: tombolo train map flickr8k:DIR --out RUN")
+            })?;
+            Ok((vec![stage], dataset.clone()))
+        }
+        _ => unreachable!("clap takes one or two"),
+    }
+}
+
+/// Defaults for the kind of data, then the file, then each `--set`, then `--seed`.
+fn settings(arguments: &Arguments, dataset: &str) -> anyhow::Result<Settings> {
+    let mut settings = match dataset.starts_with("emoji") {
+        true => Settings::emoji(),
+        false => Settings::photos(),
+    };
+    if let Some(path) = &arguments.config {
+        settings = settings.with_file(path)?;
+    }
+    for assignment in &arguments.set {
+        settings = settings.with_assignment(assignment)?;
+    }
+    settings.seed = arguments.seed.unwrap_or(settings.seed);
+    Ok(settings)
+}

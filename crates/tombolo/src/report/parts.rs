@@ -1,0 +1,126 @@
+//! What a run is made of, as the report says it.
+
+use std::path::Path;
+
+use tombolo_models::catalogue::Entry;
+use tombolo_models::checkpoint::{self, CheckpointError};
+use tombolo_models::model::{Model, TowerFile};
+use tombolo_models::tower::{Readout, TowerInput};
+use tombolo_train::run::PlanFile;
+use tombolo_train::settings::StageSettings;
+
+use super::markup::grouped;
+use super::page::{Fact, Part};
+
+/// A sentence that whoever reads scores of this backbone should know.
+const MINILM: &str = "all-minilm-l6-v2 was trained on captions of Flickr30K and COCO, among much \
+    else. Captions of Flickr8K are therefore not unseen text to it, though it never saw them paired \
+    with images.";
+
+/// The three parts of a run, in the order of the stages. `plan`: what it was trained with last, if known.
+///
+/// # Errors
+/// If the weights of a part are there but cannot be read.
+pub fn describe(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Part>> {
+    let (file, dir) = (model.file(), model.dir());
+    let settings = |stage: &str| {
+        let plan = plan.filter(|plan| plan.stages.iter().any(|trained| trained == stage))?;
+        Some(if stage == "text" { &plan.settings.text } else { &plan.settings.image })
+    };
+    let tower = |stage: &'static str, title, tower: Option<&TowerFile>| {
+        let facts = match tower {
+            Some(tower) => tower_facts(tower, settings(stage), parameters(dir, stage)?),
+            None => Vec::new(),
+        };
+        Ok::<_, anyhow::Error>(Part { stage, title, facts })
+    };
+    Ok(vec![
+        tower("text", "Text tower", file.text.as_ref())?,
+        tower("image", "Image tower", file.image.as_ref())?,
+        Part { stage: "map", title: "Map", facts: map_facts(model, plan)? },
+    ])
+}
+
+/// What is worth knowing about the backbones beside the numbers.
+pub fn notes(model: &Model) -> Vec<String> {
+    let backbone = model.file().text.as_ref().map(|tower| tower.backbone.as_str());
+    (backbone == Some("all-minilm-l6-v2")).then(|| MINILM.to_owned()).into_iter().collect()
+}
+
+fn tower_facts(
+    tower: &TowerFile,
+    settings: Option<&StageSettings>,
+    parameters: usize,
+) -> Vec<Fact> {
+    let sizes = &tower.tower;
+    let encoder = format!(
+        "{} layers × {}, {} heads, {} positions",
+        sizes.layers, sizes.width, sizes.heads, sizes.positions
+    );
+    let vector = match (sizes.readout, sizes.input) {
+        (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => {
+            format!("{} ({} class + 2 × {dim} pooled)", sizes.dim(), sizes.output)
+        }
+        _ => sizes.dim().to_string(),
+    };
+    let mut facts = vec![
+        Fact::new("backbone", backbone(&tower.backbone)),
+        Fact::new("encoder", encoder),
+        Fact::new("vector", vector),
+        Fact::new("parameters", format!("{} trained", grouped(parameters as u64))),
+    ];
+    if let Some(settings) = settings {
+        let StageSettings { epochs, batch, learning_rate, .. } = settings;
+        facts.push(Fact::new("training", training(*epochs, *batch, *learning_rate)));
+    }
+    facts
+}
+
+fn backbone(name: &str) -> String {
+    if name == tombolo_models::backbones::WORDS {
+        return "none: the words themselves".to_owned();
+    }
+    if let Some((size, patch)) =
+        name.strip_prefix("patches:").and_then(|sizes| sizes.split_once('/'))
+    {
+        return format!("none: patches of {patch} × {patch} out of {size} × {size} pixels");
+    }
+    match Entry::parse(name).ok().and_then(|entry| entry.parameters) {
+        Some(parameters) => format!("{name}, {} parameters, frozen", grouped(parameters)),
+        None => format!("{name}, frozen"),
+    }
+}
+
+fn map_facts(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Fact>> {
+    if !model.dir().join("map.safetensors").exists() {
+        return Ok(Vec::new());
+    }
+    let map = model.map(&candle_core::Device::Cpu)?;
+    let (text, image) = (map.text().config(), map.image().config());
+    let parameters = parameters(model.dir(), "map")?;
+    let mut facts = vec![
+        Fact::new("text side", format!("{} → {}", text.input, text.output())),
+        Fact::new("image side", format!("{} → {}", image.input, image.output())),
+        Fact::new("parameters", grouped(parameters as u64)),
+    ];
+    if let Some(hidden) = text.hidden.or(image.hidden) {
+        facts.insert(2, Fact::new("residual MLP", format!("{hidden} wide")));
+    }
+    if let Some(plan) = plan.filter(|plan| plan.stages.iter().any(|stage| stage == "map")) {
+        let map = &plan.settings.map;
+        let kind = serde_json::to_value(map.kind)?;
+        facts.insert(0, Fact::new("kind", kind.as_str().unwrap_or_default().to_owned()));
+        facts.push(Fact::new("training", training(map.epochs, map.batch, map.learning_rate)));
+    }
+    Ok(facts)
+}
+
+fn training(epochs: usize, batch: usize, rate: f64) -> String {
+    format!("{epochs} epochs, batches of {}, peak rate {rate:e}", grouped(batch as u64))
+}
+
+/// Numbers in a part's file.
+fn parameters(dir: &Path, part: &str) -> Result<usize, CheckpointError> {
+    let tensors = checkpoint::safetensors::read(&dir.join(format!("{part}.safetensors")))?;
+    Ok(tensors.values().map(|tensor| tensor.data.len()).sum())
+}

@@ -1,0 +1,134 @@
+//! Retrieval metrics as a table for the terminal.
+
+use tombolo_eval::DirectionMetrics;
+use tombolo_train::retrieval::Retrieval;
+
+use super::markup::grouped;
+
+/// Titles of the columns; the first names the direction.
+const TITLES: [&str; 11] = [
+    "query→answer",
+    "R@1",
+    "R@5",
+    "R@10",
+    "true R@5",
+    "P@5",
+    "mAP@50",
+    "mAP@all",
+    "median",
+    "mean",
+    "95% of R@1",
+];
+
+/// A table of both directions, at most 100 columns wide. Fractions are in percent; `median` and `mean`
+/// are of the rank of the first right answer.
+pub fn table(retrieval: &Retrieval) -> String {
+    let rows = [
+        TITLES.map(str::to_owned),
+        cells("image→text", &retrieval.image_to_text),
+        cells("text→image", &retrieval.text_to_image),
+    ];
+    format!("{}\n{}", aligned(&rows), summary(retrieval))
+}
+
+fn cells(direction: &str, metrics: &DirectionMetrics) -> [String; TITLES.len()] {
+    let percent = |share: f64| format!("{:.1}", 100.0 * share);
+    let [low, high] = metrics.recall_at_1_ci95.map(percent);
+    [
+        direction.to_owned(),
+        percent(metrics.recall_at_1),
+        percent(metrics.recall_at_5),
+        percent(metrics.recall_at_10),
+        percent(metrics.true_recall_at_5),
+        percent(metrics.precision_at_5),
+        percent(metrics.map_at_50),
+        percent(metrics.map_at_all),
+        // A median of whole numbers is whole or half.
+        metrics.median_rank.to_string(),
+        format!("{:.1}", metrics.mean_rank),
+        format!("{low}–{high}"),
+    ]
+}
+
+/// Columns as wide as their widest cell: the first flush left, the rest flush right.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
+    });
+    let lines = rows.iter().map(|row| {
+        let cells =
+            row.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
+                0 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            });
+        cells.collect::<Vec<_>>().join("  ")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn summary(retrieval: &Retrieval) -> String {
+    let sides = [&retrieval.image_to_text, &retrieval.text_to_image];
+    let [images, texts] = sides.map(|metrics| grouped(metrics.queries as u64));
+    let excluded: usize = sides.iter().map(|metrics| metrics.excluded).sum();
+    let left_out = match excluded {
+        0 => String::new(),
+        count => format!(" · {} left out, with nothing to find", grouped(count as u64)),
+    };
+    format!(
+        "rsum {:.1} · queries: {images} images, {texts} texts{left_out} · in percent, but for ranks",
+        retrieval.rsum
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(share: f64, rank: f64) -> DirectionMetrics {
+        DirectionMetrics {
+            recall_at_1: share,
+            recall_at_5: share,
+            recall_at_10: share,
+            true_recall_at_1: share,
+            true_recall_at_5: share,
+            true_recall_at_10: share,
+            precision_at_1: share,
+            precision_at_5: share,
+            precision_at_10: share,
+            map_at_50: share,
+            map_at_all: share,
+            median_rank: rank,
+            mean_rank: rank,
+            recall_at_1_ci95: [share, share],
+            queries: 1000,
+            excluded: 3,
+        }
+    }
+
+    fn retrieval(first: DirectionMetrics, second: DirectionMetrics) -> Retrieval {
+        Retrieval { image_to_text: first, text_to_image: second, rsum: 600.0 }
+    }
+
+    #[test]
+    fn even_the_widest_numbers_fit_100_columns() {
+        let table = table(&retrieval(metrics(1.0, 1_000_000.5), metrics(1.0, 1_000_000.5)));
+        let widths: Vec<usize> = table.lines().map(|line| line.chars().count()).collect();
+        assert!(widths.iter().all(|&width| width <= 100), "{widths:?}\n{table}");
+    }
+
+    #[test]
+    fn rows_line_up_under_their_titles() {
+        let table = table(&retrieval(metrics(0.2734, 5.0), metrics(0.0, 12.5)));
+        let lines: Vec<Vec<char>> = table.lines().map(|line| line.chars().collect()).collect();
+        assert_eq!(lines.len(), 4);
+        let width = lines[0].len();
+        assert!(lines[..3].iter().all(|line| line.len() == width), "{table}");
+        let end = lines[0].windows(3).position(|title| title == ['R', '@', '1']).unwrap() + 3;
+        let cells = [1, 2].map(|row| lines[row][end - 4..end].iter().collect::<String>());
+        assert_eq!(cells, ["27.3", " 0.0"]);
+        assert!(table.ends_with(
+            "rsum 600.0 · queries: 1,000 images, 1,000 texts · 6 left out, with nothing to find \
+             · in percent, but for ranks"
+        ));
+    }
+}
