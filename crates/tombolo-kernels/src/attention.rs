@@ -1,22 +1,22 @@
 //! Multi-head self-attention over packed queries, keys and values.
 
-use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::host::{operand, with_values};
 use crate::matmul::{Block, multiply};
 use crate::simd::{exp, multiversioned};
 
-/// Multi-head self-attention (Vaswani et al. 2017, equation 1) without transposing copies.
+/// Multi-head self-attention (Vaswani et al. 2017, equation 1) within each of several sequences that lie
+/// one after the other, without padding and without transposing copies.
 ///
-/// For each sequence and head: softmax(Q·Kᵀ / √(dim / heads))·V, where keys at positions from the
-/// sequence's length on are left out. Outputs at those positions mean nothing.
+/// For each sequence and head: softmax(Q·Kᵀ / √(dim / heads))·V.
 ///
 /// # Shapes
-/// `qkv`: `[batch, tokens, 3 · dim]`, f32, each row queries, keys, values, each of them head by head;
-/// `lengths`: one per sequence, from 1 to `tokens`. Returns `[batch, tokens, dim]`.
+/// `qkv`: `[rows, 3 · dim]`, f32, each row queries, keys, values, each of them head by head; `lengths`:
+/// the rows of each sequence, none zero, `rows` in sum. Returns `[rows, dim]`.
 /// # Errors
-/// If `heads` does not divide `dim`, or a length is out of range.
+/// If `heads` does not divide `dim`, or the lengths do not add up.
 pub fn attention(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor> {
     let geometry = Geometry::of(qkv, heads, lengths)?;
     if !qkv.device().is_cpu() {
@@ -25,34 +25,28 @@ pub fn attention(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor
     qkv.contiguous()?.apply_op1(Attention { geometry, lengths: lengths.to_vec() })
 }
 
-/// [`attention`] from stock candle operations: for other devices, and to compare with.
+/// [`attention`] from stock candle operations: for other devices, and to compare with. Sequences of one
+/// length are computed together, others one after the other.
 ///
 /// # Errors
 /// As [`attention`].
 pub fn attention_composed(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor> {
-    let Geometry { tokens, dim, head_dim, .. } = Geometry::of(qkv, heads, lengths)?;
-    let batch = lengths.len();
-    let split = qkv.reshape((batch, tokens, 3, heads, head_dim))?.permute((2, 0, 3, 1, 4))?;
-    let (q, k, v) = (split.get(0)?.contiguous()?, split.get(1)?.contiguous()?, split.get(2)?);
-    let scores = (q.matmul(&k.t()?)? * (head_dim as f64).powf(-0.5))?;
-    let scores = scores.broadcast_add(&length_mask(lengths, tokens, qkv.device())?)?;
-    let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-    let weights = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
-    weights.matmul(&v.contiguous()?)?.transpose(1, 2)?.reshape((batch, tokens, dim))
-}
-
-/// 0 where a key is part of its sequence, −10⁹ where it is padding: `[batch, 1, 1, tokens]`.
-fn length_mask(lengths: &[usize], tokens: usize, device: &Device) -> Result<Tensor> {
-    let mask: Vec<f32> = lengths
-        .iter()
-        .flat_map(|&length| (0..tokens).map(move |t| if t < length { 0.0 } else { -1e9 }))
-        .collect();
-    Tensor::from_vec(mask, (lengths.len(), 1, 1, tokens), device)
+    let geometry = Geometry::of(qkv, heads, lengths)?;
+    let same = lengths.iter().all(|&length| length == lengths[0]);
+    if same {
+        return geometry.attend_batch(qkv, lengths.len());
+    }
+    let mut first = 0;
+    let parts = lengths.iter().map(|&length| {
+        let part = geometry.attend_batch(&qkv.narrow(0, first, length)?, 1);
+        first += length;
+        part
+    });
+    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)
 }
 
 #[derive(Clone, Copy)]
 struct Geometry {
-    tokens: usize,
     heads: usize,
     head_dim: usize,
     dim: usize,
@@ -60,18 +54,31 @@ struct Geometry {
 
 impl Geometry {
     fn of(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Self> {
-        let (batch, tokens, packed) = qkv.dims3()?;
+        let (rows, packed) = qkv.dims2()?;
         if heads == 0 || packed % (3 * heads) != 0 {
             bail!("attention: expected 3 · {heads} heads to divide the width, found {packed}");
         }
-        if lengths.len() != batch || lengths.iter().any(|&n| n == 0 || n > tokens) {
-            bail!("attention: expected {batch} lengths from 1 to {tokens}, found {lengths:?}");
+        if lengths.contains(&0) || lengths.iter().sum::<usize>() != rows {
+            bail!("attention: expected lengths that add up to {rows} rows, found {lengths:?}");
         }
-        Ok(Self { tokens, heads, head_dim: packed / 3 / heads, dim: packed / 3 })
+        Ok(Self { heads, head_dim: packed / 3 / heads, dim: packed / 3 })
     }
 
     fn scale(&self) -> f32 {
         (self.head_dim as f32).powf(-0.5)
+    }
+
+    /// Attention in `batch` sequences of one length.
+    fn attend_batch(&self, qkv: &Tensor, batch: usize) -> Result<Tensor> {
+        let rows = qkv.dim(0)?;
+        let split = qkv.reshape((batch, rows / batch, 3, self.heads, self.head_dim))?;
+        let split = split.permute((2, 0, 3, 1, 4))?;
+        let (q, k) = (split.get(0)?.contiguous()?, split.get(1)?.contiguous()?);
+        let scores = (q.matmul(&k.t()?)? * f64::from(self.scale()))?;
+        let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+        let weights = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
+        let out = weights.matmul(&split.get(2)?.contiguous()?)?;
+        out.transpose(1, 2)?.reshape((rows, self.dim))
     }
 
     /// Queries (part 0), keys (1) or values (2) of one head and the first `rows` positions.
@@ -86,6 +93,28 @@ impl Geometry {
         multiply(queries, keys.transposed(), self.scale(), out, length);
         softmax_rows(out, length);
     }
+}
+
+/// Cuts a slice into the rows of each sequence, rows being `width` wide.
+fn split_mut<'a>(mut values: &'a mut [f32], lengths: &[usize], width: usize) -> Vec<&'a mut [f32]> {
+    let mut parts = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let (part, rest) = values.split_at_mut(length * width);
+        parts.push(part);
+        values = rest;
+    }
+    parts
+}
+
+/// As [`split_mut`], to read.
+fn split<'a>(mut values: &'a [f32], lengths: &[usize], width: usize) -> Vec<&'a [f32]> {
+    let mut parts = Vec::with_capacity(lengths.len());
+    for length in lengths {
+        let (part, rest) = values.split_at(length * width);
+        parts.push(part);
+        values = rest;
+    }
+    parts
 }
 
 struct Attention {
@@ -135,24 +164,27 @@ impl CustomOp1 for Attention {
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let qkv = operand(qkv, layout, self.name())?;
-        let Geometry { tokens, dim, .. } = self.geometry;
-        let mut out = vec![0.0; self.lengths.len() * tokens * dim];
-        out.par_chunks_mut(tokens * dim)
-            .zip(qkv.par_chunks(tokens * 3 * dim))
-            .zip(&self.lengths)
+        let (dim, lengths) = (self.geometry.dim, &self.lengths);
+        let rows = qkv.len() / (3 * dim);
+        let mut out = vec![0.0; rows * dim];
+        split_mut(&mut out, lengths, dim)
+            .into_par_iter()
+            .zip(split(qkv, lengths, 3 * dim))
+            .zip(lengths)
             .for_each(|((out, qkv), &length)| self.forward_sequence(qkv, length, out));
-        Ok((CpuStorage::F32(out), (self.lengths.len(), tokens, dim).into()))
+        Ok((CpuStorage::F32(out), (rows, dim).into()))
     }
 
     fn bwd(&self, qkv: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let Geometry { tokens, dim, .. } = self.geometry;
+        let (dim, lengths) = (self.geometry.dim, &self.lengths);
         let grad_qkv = with_values(qkv, |qkv| {
             with_values(grad, |grad| {
                 let mut out = vec![0.0; qkv.len()];
-                out.par_chunks_mut(tokens * 3 * dim)
-                    .zip(qkv.par_chunks(tokens * 3 * dim))
-                    .zip(grad.par_chunks(tokens * dim))
-                    .zip(&self.lengths)
+                split_mut(&mut out, lengths, 3 * dim)
+                    .into_par_iter()
+                    .zip(split(qkv, lengths, 3 * dim))
+                    .zip(split(grad, lengths, dim))
+                    .zip(lengths)
                     .for_each(|(((out, qkv), grad), &length)| {
                         self.backward_sequence(qkv, grad, length, out);
                     });

@@ -65,7 +65,7 @@ impl Linear {
         Ok(Self { weight: Tensor::cat(&weights, 0)?, bias: Tensor::cat(&biases, 0)? })
     }
 
-    /// `x`: `[…, input]`. Returns `[…, output]`.
+    /// `x`: `[rows, input]`. Returns `[rows, output]`.
     ///
     /// # Errors
     /// If the last dimension is not `input`.
@@ -78,12 +78,8 @@ impl Linear {
     /// # Errors
     /// If the last dimension is not `input`.
     pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        let (output, input) = self.weight.dims2()?;
-        let mut shape = x.dims().to_vec();
-        let rows = x.elem_count() / input;
-        let product = x.reshape((rows, input))?.matmul(&self.weight.t()?)?;
-        *shape.last_mut().expect("a tensor that was reshaped has a dimension") = output;
-        Ok(bias_activation(&product, &self.bias, activation)?.reshape(shape)?)
+        let product = x.matmul(&self.weight.t()?)?;
+        Ok(bias_activation(&product, &self.bias, activation)?)
     }
 }
 
@@ -144,16 +140,42 @@ impl EncoderLayer {
         })
     }
 
-    /// `x`: `[batch, tokens, width]`, `lengths`: tokens of each sequence that are not padding.
+    /// `x`: `[rows, width]`, sequences one after the other; `lengths`: the rows of each.
     ///
     /// # Errors
     /// If the shapes do not agree.
     pub fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+        let attended = self.attend(x, lengths)?;
+        self.finish(x, &attended)
+    }
+
+    /// As [`EncoderLayer::forward`], but only the rows at `places` are computed to the end: for a last
+    /// layer of which no other row is read.
+    ///
+    /// `places`: `[kept]`, u32. Returns `[kept, width]`.
+    ///
+    /// # Errors
+    /// If the shapes do not agree.
+    pub fn forward_at(&self, x: &Tensor, lengths: &[usize], places: &Tensor) -> Result<Tensor> {
+        let attended = self.attend(x, lengths)?.index_select(places, 0)?;
+        self.finish(&x.index_select(places, 0)?, &attended)
+    }
+
+    fn attend(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
         let qkv = self.qkv.forward(&self.norm_attention.forward(x)?)?;
-        let x = (x + self.output.forward(&attention(&qkv, self.heads, lengths)?)?)?;
+        Ok(attention(&qkv, self.heads, lengths)?)
+    }
+
+    fn finish(&self, x: &Tensor, attended: &Tensor) -> Result<Tensor> {
+        let x = (x + self.output.forward(attended)?)?;
         let inner = self.expand.forward_activated(&self.norm_mlp.forward(&x)?, Activation::Gelu)?;
         Ok((&x + self.contract.forward(&inner)?)?)
     }
+}
+
+/// The place of each row within its sequence, counted from `first`: `0, 1, 2, 0, 1` for lengths 3 and 2.
+pub(crate) fn running_places(lengths: &[usize], first: u32) -> Vec<u32> {
+    lengths.iter().flat_map(|&length| first..first + length as u32).collect()
 }
 
 /// Rows scaled to unit Euclidean norm; a row of zeros stays as it is.

@@ -264,7 +264,8 @@ impl TextTower {
         let mut out = vec![0.0; texts.len() * self.dim()];
         for batch in order.chunks(TEXTS) {
             let chunk: Vec<&str> = batch.iter().map(|&i| texts[i]).collect();
-            let vectors = self.tower.forward(&self.sequences(&chunk)?)?;
+            let sequences = self.sequences(&chunk)?.cut(self.tower.config().positions)?;
+            let vectors = self.tower.forward(&sequences)?;
             let vectors = vectors.flatten_all()?.to_vec1::<f32>()?;
             for (&i, vector) in batch.iter().zip(vectors.chunks_exact(self.dim())) {
                 out[i * self.dim()..(i + 1) * self.dim()].copy_from_slice(vector);
@@ -287,18 +288,14 @@ impl TextTower {
     }
 }
 
-/// Token ids as padded sequences.
+/// Token ids as sequences.
 ///
 /// # Errors
 /// If the tensor cannot be made.
 pub fn id_sequences(ids: &[Vec<u32>], device: &Device) -> Result<Sequences> {
     let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-    let longest = lengths.iter().copied().max().unwrap_or(0);
-    let padded: Vec<u32> = ids
-        .iter()
-        .flat_map(|ids| ids.iter().copied().chain(std::iter::repeat(0)).take(longest))
-        .collect();
-    Ok(Sequences { values: Tensor::from_vec(padded, (ids.len(), longest), device)?, lengths })
+    let rows = lengths.iter().sum::<usize>();
+    Ok(Sequences { values: Tensor::from_vec(ids.concat(), rows, device)?, lengths })
 }
 
 /// The image tower with what it stands on.
@@ -323,9 +320,10 @@ impl ImageTower {
     /// # Errors
     /// If a tensor operation fails.
     pub fn embed(&self, pictures: &[Vec<f32>]) -> Result<EmbeddingMatrix> {
-        let cells = rounded(&self.backbone.forward(pictures)?)?;
-        let lengths = vec![cells.dim(1)?; pictures.len()];
-        let vectors = self.tower.forward(&Sequences { values: cells, lengths })?;
+        let cells = self.backbone.forward(pictures)?.flatten(0, 1)?;
+        let lengths = vec![self.backbone.cells(); pictures.len()];
+        let sequences = Sequences { values: rounded(&cells)?, lengths };
+        let vectors = self.tower.forward(&sequences.cut(self.tower.config().positions)?)?;
         let values = vectors.flatten_all()?.to_vec1()?;
         Ok(EmbeddingMatrix::from_rows(self.dim(), values)?)
     }

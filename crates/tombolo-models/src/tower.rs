@@ -1,10 +1,11 @@
 //! The semantic encoder of the paper, and the tower that it makes of a backbone.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Tensor};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::layers::{EncoderLayer, LayerNorm, Linear, unit_norm};
+use crate::layers::{EncoderLayer, LayerNorm, Linear, running_places, unit_norm};
 use crate::weights::{Init, Scope};
 
 /// What one position of a sequence is before the encoder projects it.
@@ -58,12 +59,30 @@ impl TowerConfig {
     }
 }
 
-/// Sequences for a tower, padded to the longest.
+/// Sequences for a tower, one after the other, without padding.
 pub struct Sequences {
-    /// `[batch, longest]` token ids (u32), or `[batch, longest, dim]` vectors (f32).
+    /// `[rows]` token ids (u32), or `[rows, dim]` vectors (f32).
     pub values: Tensor,
-    /// How many positions of each sequence are not padding; at least one each.
+    /// The rows of each sequence; at least one each.
     pub lengths: Vec<usize>,
+}
+
+impl Sequences {
+    /// Leaves out the rows of each sequence beyond the first `positions`.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn cut(self, positions: usize) -> Result<Self> {
+        if self.lengths.iter().all(|&length| length <= positions) {
+            return Ok(self);
+        }
+        let starts = starts(&self.lengths);
+        let lengths: Vec<usize> = self.lengths.iter().map(|&n| n.min(positions)).collect();
+        let kept = starts.iter().zip(&lengths).flat_map(|(&start, &n)| start..start + n as u32);
+        let kept: Vec<u32> = kept.collect();
+        let kept = Tensor::from_vec(kept, lengths.iter().sum::<usize>(), self.values.device())?;
+        Ok(Self { values: self.values.index_select(&kept, 0)?, lengths })
+    }
 }
 
 /// A standard Transformer encoder over `[class]` and a sequence, with learned 1-D positions: §3.1 and
@@ -104,7 +123,7 @@ impl Tower {
             .map(|i| EncoderLayer::new(width, config.heads, 4 * width, &scope.at("layer").at(i)))
             .collect::<Result<_>>()?;
         Ok(Self {
-            class: scope.get("class", &[1, 1, width], small)?,
+            class: scope.get("class", &[1, width], small)?,
             positions: scope.get("positions", &[config.positions + 1, width], small)?,
             norm: LayerNorm::new(width, 1e-5, &scope.at("norm"))?,
             output: Linear::new(width, config.output, &scope.at("output"))?,
@@ -126,17 +145,41 @@ impl Tower {
     /// # Errors
     /// If the sequences are not what the tower reads, or longer than its positions.
     pub fn class_vectors(&self, sequences: &Sequences) -> Result<Tensor> {
-        let x = self.embed(&sequences.values)?;
-        let (batch, tokens, width) = x.dims3()?;
-        let class = self.class.broadcast_as((batch, 1, width))?;
-        let mut x = Tensor::cat(&[&class, &x], 1)?;
-        x = x.broadcast_add(&self.positions.narrow(0, 0, tokens + 1)?)?;
-        let lengths: Vec<usize> = sequences.lengths.iter().map(|n| n + 1).collect();
-        for layer in &self.layers {
+        let (mut x, lengths) = self.with_class(sequences)?;
+        let starts: Vec<u32> = starts(&lengths);
+        let starts = Tensor::from_vec(starts, lengths.len(), x.device())?;
+        let Some((last, layers)) = self.layers.split_last() else {
+            return self.read_out(&x.index_select(&starts, 0)?);
+        };
+        for layer in layers {
             x = layer.forward(&x, &lengths)?;
         }
-        let class = x.narrow(1, 0, 1)?.squeeze(1)?;
-        unit_norm(&self.output.forward(&self.norm.forward(&class)?)?)
+        self.read_out(&last.forward_at(&x, &lengths, &starts)?)
+    }
+
+    fn read_out(&self, class: &Tensor) -> Result<Tensor> {
+        unit_norm(&self.output.forward(&self.norm.forward(class)?)?)
+    }
+
+    /// `[class]` before each sequence, and positions added. Returns `[rows + sequences, width]` and the
+    /// rows of each sequence.
+    fn with_class(&self, sequences: &Sequences) -> Result<(Tensor, Vec<usize>)> {
+        let rows = Tensor::cat(&[&self.class, &self.embed(&sequences.values)?], 0)?;
+        let lengths: Vec<usize> = sequences.lengths.iter().map(|n| n + 1).collect();
+        let count = lengths.iter().sum::<usize>();
+        let places = running_places(&lengths, 0);
+        // Row 0 is the class; the sequences' own rows follow in order.
+        let mut next = 0;
+        let order: Vec<u32> = places
+            .iter()
+            .map(|&place| {
+                next += u32::from(place > 0);
+                if place == 0 { 0 } else { next }
+            })
+            .collect();
+        let x = rows.index_select(&Tensor::from_vec(order, count, rows.device())?, 0)?;
+        let places = Tensor::from_vec(places, count, rows.device())?;
+        Ok(((x + self.positions.index_select(&places, 0)?)?, lengths))
     }
 
     /// The tower's vectors: one unit vector a sequence.
@@ -149,8 +192,7 @@ impl Tower {
         let class = self.class_vectors(sequences)?;
         let Readout::ClassAndPooled(top) = self.config.readout else { return Ok(class) };
         let TowerInput::Vectors(dim) = self.config.input else { return Ok(class) };
-        let rows = sequences.values.to_dtype(DType::F32)?;
-        let pooled = pool(&rows, &sequences.lengths, top)?;
+        let pooled = pool(&sequences.values, &sequences.lengths, top)?;
         let mean = unit_norm(&pooled.narrow(D::Minus1, 0, dim)?)?;
         let largest = unit_norm(&pooled.narrow(D::Minus1, dim, dim)?)?;
         unit_norm(&Tensor::cat(&[class, mean, largest], 1)?)
@@ -158,29 +200,35 @@ impl Tower {
 
     fn embed(&self, values: &Tensor) -> Result<Tensor> {
         match &self.input {
-            Input::Tokens(table) => {
-                let (batch, tokens) = values.dims2()?;
-                let rows = table.index_select(&values.flatten_all()?, 0)?;
-                Ok(rows.reshape((batch, tokens, self.config.width))?)
-            }
+            Input::Tokens(table) => Ok(table.index_select(values, 0)?),
             Input::Vectors { norm, projection } => projection.forward(&norm.forward(values)?),
         }
     }
 }
 
+/// The first row of each sequence.
+fn starts(lengths: &[usize]) -> Vec<u32> {
+    let ends = lengths.iter().scan(0, |end, &length| {
+        *end += length as u32;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).take(lengths.len()).collect()
+}
+
 /// Mean of each sequence's vectors, and mean of each component's `top` largest values.
 ///
-/// `values`: `[batch, longest, dim]`. Returns `[batch, 2 · dim]`.
+/// `values`: `[rows, dim]`. Returns `[sequences, 2 · dim]`.
 fn pool(values: &Tensor, lengths: &[usize], top: usize) -> Result<Tensor> {
-    let (batch, longest, dim) = values.dims3()?;
+    let (_, dim) = values.dims2()?;
     let rows = values.flatten_all()?.to_vec1::<f32>()?;
-    let mut pooled = vec![0.0; batch * 2 * dim];
-    let sequences = rows.chunks_exact(longest * dim).zip(lengths);
-    for ((sequence, &length), out) in sequences.zip(pooled.chunks_exact_mut(2 * dim)) {
+    let mut pooled = vec![0.0; lengths.len() * 2 * dim];
+    let tasks = starts(lengths).into_par_iter().zip(lengths);
+    pooled.par_chunks_exact_mut(2 * dim).zip(tasks).for_each(|(out, (start, &length))| {
         let (mean, largest) = out.split_at_mut(dim);
-        pool_sequence(&sequence[..length * dim], top.min(length), mean, largest);
-    }
-    Ok(Tensor::from_vec(pooled, (batch, 2 * dim), values.device())?)
+        let rows = &rows[start as usize * dim..][..length * dim];
+        pool_sequence(rows, top.min(length), mean, largest);
+    });
+    Ok(Tensor::from_vec(pooled, (lengths.len(), 2 * dim), values.device())?)
 }
 
 /// Keeps the `top` largest values seen so far of every component, smallest first.
@@ -233,12 +281,12 @@ mod tests {
         let weights = Weights::trainable(1, &Device::Cpu);
         let tower = Tower::new(config(), &weights.root()).unwrap();
         let alone = Sequences {
-            values: Tensor::from_vec(sequence(3, 1), (1, 3, 6), &Device::Cpu).unwrap(),
+            values: Tensor::from_vec(sequence(3, 1), (3, 6), &Device::Cpu).unwrap(),
             lengths: vec![3],
         };
-        let padded: Vec<f32> = [sequence(3, 1), vec![9.0; 24], sequence(7, 2)].concat();
+        let both = [sequence(3, 1), sequence(7, 2)].concat();
         let batch = Sequences {
-            values: Tensor::from_vec(padded, (2, 7, 6), &Device::Cpu).unwrap(),
+            values: Tensor::from_vec(both, (10, 6), &Device::Cpu).unwrap(),
             lengths: vec![3, 7],
         };
         let alone = tower.forward(&alone).unwrap();
@@ -248,10 +296,18 @@ mod tests {
     }
 
     #[test]
+    fn sequences_are_cut_one_by_one() {
+        let values = Tensor::from_vec(vec![0u32, 1, 2, 3, 4, 5], 6, &Device::Cpu).unwrap();
+        let cut = Sequences { values, lengths: vec![3, 1, 2] }.cut(2).unwrap();
+        assert_eq!(cut.values.to_vec1::<u32>().unwrap(), [0, 1, 3, 4, 5]);
+        assert_eq!(cut.lengths, [2, 1, 2]);
+    }
+
+    #[test]
     fn vectors_have_unit_norm_and_the_width_that_the_config_says() {
         let weights = Weights::trainable(2, &Device::Cpu);
         let tower = Tower::new(config(), &weights.root()).unwrap();
-        let values = Tensor::from_vec(sequence(9, 3), (1, 9, 6), &Device::Cpu).unwrap();
+        let values = Tensor::from_vec(sequence(9, 3), (9, 6), &Device::Cpu).unwrap();
         let vectors = tower.forward(&Sequences { values, lengths: vec![9] }).unwrap();
         assert_eq!(vectors.dims(), [1, config().dim()]);
         let norm = vectors.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();

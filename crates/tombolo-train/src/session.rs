@@ -61,6 +61,8 @@ impl<'a> Session<'a> {
             false => ModelFile::default(),
         };
         model.training = toml::Table::try_from(&file).expect("settings are always TOML");
+        // They were those of the old map, which a new tower makes stale.
+        model.metrics.clear();
         let checkpoints = run.checkpoints();
         let settings = plan.settings.clone();
         let mut session = Self { plan, settings, backbones, run, checkpoints, logger, model };

@@ -69,18 +69,21 @@ impl FeatureViews {
     fn sequences(&self, items: &[usize], places: &[Vec<usize>]) -> Result<Sequences> {
         let dim = self.store.dim();
         let lengths: Vec<usize> = places.iter().map(Vec::len).collect();
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let mut values = vec![0.0; items.len() * longest * dim];
-        values.par_chunks_mut(longest * dim).zip(items).zip(places).try_for_each(
-            |((out, &item), places)| {
-                let rows = self.store.get(&self.keys[item])?;
-                for (out, &place) in out.chunks_exact_mut(dim).zip(places) {
-                    rows[place * dim..(place + 1) * dim].convert_to_f32_slice(out);
-                }
-                Ok::<_, tombolo_models::ModelError>(())
-            },
-        )?;
-        let values = Tensor::from_vec(values, (items.len(), longest, dim), &self.device)?;
+        let rows = lengths.iter().sum::<usize>();
+        let mut values = vec![0.0; rows * dim];
+        let mut rest = values.as_mut_slice();
+        let mut tasks = Vec::with_capacity(items.len());
+        for ((&item, places), length) in items.iter().zip(places).zip(&lengths) {
+            let (out, after) = rest.split_at_mut(length * dim);
+            tasks.push((self.store.get(&self.keys[item])?, places, out));
+            rest = after;
+        }
+        tasks.into_par_iter().for_each(|(rows, places, out)| {
+            for (out, &place) in out.chunks_exact_mut(dim).zip(places) {
+                rows[place * dim..(place + 1) * dim].convert_to_f32_slice(out);
+            }
+        });
+        let values = Tensor::from_vec(values, (rows, dim), &self.device)?;
         Ok(Sequences { values, lengths })
     }
 
@@ -165,7 +168,7 @@ impl PictureViews {
         values.par_chunks_mut(cells * dim).zip(items).zip(changes).for_each(
             |((out, &item), change)| self.patches(&self.pictures[item], *change, out),
         );
-        let values = Tensor::from_vec(values, (items.len(), cells, dim), &self.device)?;
+        let values = Tensor::from_vec(values, (items.len() * cells, dim), &self.device)?;
         Ok(Sequences { values, lengths: vec![cells; items.len()] })
     }
 

@@ -1,13 +1,24 @@
-//! Backbones and models as the commands use them.
+//! A trained model at work: towers and map loaded when first needed, texts and photos in, vectors out.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use candle_core::Device;
+use tombolo_data::dataset::ImageSource;
+use tombolo_data::image::{Loader, LoaderConfig};
 use tombolo_models::backbones::Backbones;
-use tombolo_models::model::Model;
+use tombolo_models::map::Map;
+use tombolo_models::model::{ImageTower, Model, TextTower};
 use tombolo_models::pull::Store;
+use tombolo_vectors::EmbeddingMatrix;
 
-use crate::cli::{DeviceName, Global, Misuse};
+use crate::cli::{DeviceName, Global, Misuse, Terminal};
+
+/// Photos encoded at a time.
+pub const PHOTOS: usize = 16;
+
+/// Texts between two steps of the progress bar.
+const TEXTS: usize = 512;
 
 /// Opens the store of models for the device and network use that the flags ask for.
 pub fn backbones(global: &Global) -> anyhow::Result<Backbones> {
@@ -32,7 +43,112 @@ fn device(name: DeviceName) -> anyhow::Result<Device> {
     })
 }
 
-/// Opens a trained model: a run directory.
-pub fn open(path: &Path) -> anyhow::Result<Model> {
-    Ok(Model::open(path)?)
+/// A run directory and what of it has been loaded.
+pub struct Encoder {
+    model: Model,
+    backbones: Backbones,
+    text: OnceCell<TextTower>,
+    image: OnceCell<ImageTower>,
+    map: OnceCell<Map>,
+}
+
+/// Vectors of the photos that could be read.
+pub struct EncodedImages {
+    /// One mapped vector a photo.
+    pub vectors: EmbeddingMatrix,
+    /// Which of the photos they are, ascending.
+    pub read: Vec<usize>,
+    /// How many could not be read; each was named.
+    pub skipped: usize,
+}
+
+impl Encoder {
+    /// Opens a run directory; loads nothing yet.
+    pub fn open(dir: &Path, global: &Global) -> anyhow::Result<Self> {
+        let (text, image, map) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Ok(Self { model: Model::open(dir)?, backbones: backbones(global)?, text, image, map })
+    }
+
+    /// The run directory.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The text tower.
+    pub fn text_tower(&self, terminal: &Terminal) -> anyhow::Result<&TextTower> {
+        load(&self.text, || Ok(self.model.text_tower(&self.backbones, &mut |p| terminal.pulling(p))?))
+    }
+
+    /// The image tower.
+    pub fn image_tower(&self, terminal: &Terminal) -> anyhow::Result<&ImageTower> {
+        load(&self.image, || Ok(self.model.image_tower(&self.backbones, &mut |p| terminal.pulling(p))?))
+    }
+
+    /// The map.
+    pub fn map(&self) -> anyhow::Result<&Map> {
+        load(&self.map, || Ok(self.model.map(&self.backbones.device)?))
+    }
+
+    /// Mapped vectors of texts.
+    pub fn texts(&self, texts: &[&str], terminal: &Terminal) -> anyhow::Result<EmbeddingMatrix> {
+        let (tower, map) = (self.text_tower(terminal)?, self.map()?);
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&i| texts[i].len());
+        let mut vectors = vec![0.0; texts.len() * map.dim()];
+        terminal.begin("texts", Some(texts.len() as u64));
+        for (index, chunk) in order.chunks(TEXTS).enumerate() {
+            let words: Vec<&str> = chunk.iter().map(|&i| texts[i]).collect();
+            let mapped = map.map_texts(&tower.embed(&words)?)?;
+            for (&i, vector) in chunk.iter().zip(mapped.iter()) {
+                vectors[i * map.dim()..(i + 1) * map.dim()].copy_from_slice(vector);
+            }
+            terminal.advance((index * TEXTS + chunk.len()) as u64, None);
+        }
+        terminal.end_bar();
+        Ok(EmbeddingMatrix::from_rows(map.dim(), vectors)?)
+    }
+
+    /// Mapped vectors of photos; one that cannot be read is named and left out.
+    pub fn images(
+        &self,
+        sources: Vec<ImageSource>,
+        terminal: &Terminal,
+    ) -> anyhow::Result<EncodedImages> {
+        let (tower, map) = (self.image_tower(terminal)?, self.map()?);
+        let total = sources.len();
+        let preprocess = *tower.preprocess();
+        let config = LoaderConfig { ahead: 2 * PHOTOS, ..LoaderConfig::default() };
+        let loader = Loader::new(sources, config, move |d| preprocess.apply(&d.pixels));
+        let mut vectors = EmbeddingMatrix::new(map.dim())?;
+        let (mut read, mut pictures, mut skipped) = (Vec::new(), Vec::new(), 0);
+        terminal.begin("images", Some(total as u64));
+        for (index, picture) in loader {
+            match picture {
+                Ok(picture) => {
+                    read.push(index);
+                    pictures.push(picture);
+                }
+                Err(error) => {
+                    skipped += 1;
+                    terminal.skipped(&error.to_string());
+                }
+            }
+            let last = index + 1 == total;
+            if pictures.len() == PHOTOS || (last && !pictures.is_empty()) {
+                vectors.extend(&map.map_images(&tower.embed(&pictures)?)?)?;
+                pictures.clear();
+                terminal.advance(index as u64 + 1, None);
+            }
+        }
+        terminal.end_bar();
+        Ok(EncodedImages { vectors, read, skipped })
+    }
+}
+
+fn load<T>(cell: &OnceCell<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
+    if cell.get().is_none() {
+        let made = make()?;
+        return Ok(cell.get_or_init(|| made));
+    }
+    Ok(cell.get().expect("just seen to be there"))
 }

@@ -112,7 +112,8 @@ fn encode_photos(
         }
         if pictures.len() == PHOTOS || loader.peek().is_none() {
             if !pictures.is_empty() {
-                append(store, &keys, &backbone.forward(&pictures)?, None)?;
+                let lengths = vec![backbone.cells(); pictures.len()];
+                append(store, &keys, &backbone.forward(&pictures)?, &lengths)?;
             }
             (keys.clear(), pictures.clear());
             report(cached + place + 1);
@@ -177,24 +178,28 @@ impl Pending {
 
     fn write(&mut self, store: &mut FeatureStore) -> Result<()> {
         for (keys, rows, lengths) in self.batches.drain(..) {
-            append(store, &keys, &rows, Some(&lengths))?;
+            append(store, &keys, &rows, &lengths)?;
         }
         self.since = Instant::now();
         Ok(())
     }
 }
 
-/// Stores the first `lengths` rows of each input of a batch `[batch, longest, dim]`, or all of them.
+/// Stores a batch: `rows` is `[…, dim]`, the rows of one input after those of the other.
 fn append(
     store: &mut FeatureStore,
     keys: &[FeatureKey],
     rows: &Tensor,
-    lengths: Option<&[usize]>,
+    lengths: &[usize],
 ) -> Result<()> {
-    let (_, longest, dim) = rows.dims3()?;
+    let dim = store.dim();
     let values = rows.flatten_all()?.to_vec1::<f32>()?;
-    let inputs = values.chunks_exact(longest * dim).enumerate();
-    let kept = inputs.map(|(i, rows)| &rows[..lengths.map_or(longest, |l| l[i]) * dim]);
-    store.append(keys.iter().copied().zip(kept))
+    let mut rest = values.as_slice();
+    let inputs = lengths.iter().map(|&length| {
+        let (rows, after) = rest.split_at(length * dim);
+        rest = after;
+        rows
+    });
+    let inputs: Vec<&[f32]> = inputs.collect();
+    store.append(keys.iter().copied().zip(inputs))
 }
-

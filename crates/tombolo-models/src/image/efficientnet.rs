@@ -274,3 +274,100 @@ impl Folder {
         Ok(Pointwise { weight, bias, activation })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::checkpoint::safetensors;
+
+    fn golden(name: &str) -> PathBuf {
+        let parity = "../../parity/efficientnet";
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(parity).join(name)
+    }
+
+    fn assert_near(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>();
+        let difference = norm(&mut found.iter().zip(expected).map(|(f, e)| f - e));
+        let relative = (difference / norm(&mut expected.iter().copied())).sqrt();
+        assert!(relative < 1e-4, "relative error {relative}");
+    }
+
+    /// `[channels, places]` as ours, `[places, channels]`.
+    fn channels_last(values: &[f32], channels: usize) -> Vec<f32> {
+        let places = values.len() / channels;
+        let at = |place: usize, c: usize| values[c * places + place];
+        (0..places).flat_map(|place| (0..channels).map(move |c| at(place, c))).collect()
+    }
+
+    fn block(kernel: usize, stride: usize, residual: bool, channels: usize) -> BlockShape {
+        BlockShape { kernel, stride, residual, channels }
+    }
+
+    #[test]
+    fn a_small_network_matches_the_reference() {
+        let mut tensors = safetensors::read(&golden("tiny.safetensors")).unwrap();
+        let (input, features) = (tensors.remove("input"), tensors.remove("features"));
+        let (input, features) = (input.unwrap(), features.unwrap());
+        let tensors = tensors
+            .into_iter()
+            .filter_map(|(name, t)| Some((name.strip_prefix("model.")?.to_owned(), t)))
+            .collect();
+        let blocks = [
+            block(3, 1, false, 16),
+            block(5, 2, false, 8),
+            block(5, 1, true, 8),
+            block(3, 2, false, 16),
+            block(3, 1, true, 16),
+        ];
+        let network = EfficientNet::new(tensors, 33, &blocks).unwrap();
+        let pictures: Vec<Vec<f32>> =
+            input.data.chunks(3 * 33 * 33).map(|p| channels_last(p, 3)).collect();
+        let found = network.forward(&pictures, &Device::Cpu);
+        let found = found.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let [_, channels, height, width] = features.shape[..] else { panic!("four dimensions") };
+        let expected: Vec<f32> = features
+            .data
+            .chunks(channels * height * width)
+            .flat_map(|map| channels_last(map, channels))
+            .collect();
+        assert_near(&found, &expected);
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_variant_is_refused() {
+        let tensors = safetensors::read(&golden("tiny.safetensors")).unwrap();
+        let tensors = tensors
+            .into_iter()
+            .filter_map(|(name, t)| Some((name.strip_prefix("model.")?.to_owned(), t)))
+            .collect();
+        assert!(EfficientNet::new(tensors, 33, &[block(3, 1, false, 24)]).is_err());
+    }
+
+    /// The real weights, where they are installed (`tombolo pull efficientnet-lite0`): CI has them.
+    #[test]
+    fn installed_variants_match_the_reference() {
+        let Ok(store) = crate::pull::Store::from_env() else { return };
+        let variants =
+            [("0", Variant::LITE0), ("1", Variant::LITE1), ("2", Variant::LITE2)];
+        for (number, variant) in variants {
+            let Some(installed) = store.find(&format!("efficientnet-lite{number}")) else { continue };
+            let network = EfficientNet::load(&installed.weights().unwrap(), variant).unwrap();
+            let size = variant.size;
+            let value = |i: usize| (0.01 * (i / 3) as f64 + (i % 3) as f64).sin() as f32;
+            let picture: Vec<f32> = (0..size * size * 3).map(value).collect();
+            let found = network.forward(&[picture], &Device::Cpu);
+            let found = found.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let expected = safetensors::read(&golden(&format!("lite{number}.safetensors"))).unwrap();
+            let cells = network.cells() as f32;
+            let mut mean = vec![0.0; EFFICIENTNET_DIM];
+            for cell in found.chunks(EFFICIENTNET_DIM) {
+                mean.iter_mut().zip(cell).for_each(|(m, x)| *m += x / cells);
+            }
+            assert_near(&mean, &expected["mean"].data);
+            assert_near(&found[..3 * EFFICIENTNET_DIM], &expected["cells"].data);
+        }
+    }
+}

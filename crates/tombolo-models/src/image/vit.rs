@@ -138,16 +138,18 @@ impl Vit {
         let (patch, hidden) = (self.config.patch_size, self.config.hidden_size);
         let grid = (size.0 / patch, size.1 / patch);
         let rows: Vec<f32> = pictures.iter().flat_map(|p| patch_rows(p, size, patch)).collect();
-        let shape = (pictures.len(), grid.0 * grid.1, 3 * patch * patch);
+        let (batch, cells) = (pictures.len(), grid.0 * grid.1);
+        let shape = (batch * cells, 3 * patch * patch);
         let patches = Tensor::from_vec(rows, shape, self.class.device())?;
-        let patches = self.patches.forward(&patches)?;
-        let class = self.class.broadcast_as((pictures.len(), 1, hidden))?;
+        let patches = self.patches.forward(&patches)?.reshape((batch, cells, hidden))?;
+        let class = self.class.broadcast_as((batch, 1, hidden))?;
         let mut x = Tensor::cat(&[&class, &patches], 1)?;
-        x = x.broadcast_add(&self.positions_for(grid)?)?;
+        x = x.broadcast_add(&self.positions_for(grid)?)?.reshape((batch * (cells + 1), hidden))?;
+        let lengths = vec![cells + 1; batch];
         for layer in &self.layers {
-            x = layer.forward(&x)?;
+            x = layer.forward(&x, &lengths)?;
         }
-        self.norm.forward(&x)
+        Ok(self.norm.forward(&x)?.reshape((batch, cells + 1, hidden))?)
     }
 
     /// Position embeddings for a grid of these sides, resampled if it is not the trained one.
@@ -235,10 +237,9 @@ impl VitLayer {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, tokens, _) = x.dims3()?;
+    fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
         let qkv = self.qkv.forward(&self.norm_attention.forward(x)?)?;
-        let attended = self.output.forward(&attention(&qkv, self.heads, &vec![tokens; batch])?)?;
+        let attended = self.output.forward(&attention(&qkv, self.heads, lengths)?)?;
         let x = (x + scaled(attended, self.scales.as_ref().map(|s| &s.0))?)?;
         let inner = self.expand.forward_activated(&self.norm_mlp.forward(&x)?, Activation::Gelu)?;
         let inner = self.contract.forward(&inner)?;

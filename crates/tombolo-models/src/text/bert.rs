@@ -9,7 +9,7 @@ use tombolo_kernels::{Activation, attention};
 use crate::checkpoint;
 use crate::settings;
 use crate::error::{ModelError, Result};
-use crate::layers::{LayerNorm, Linear};
+use crate::layers::{LayerNorm, Linear, running_places};
 use crate::weights::{Init, Scope, Weights};
 
 /// `config.json` of a BERT checkpoint, as far as the encoder needs it.
@@ -83,33 +83,27 @@ impl Bert {
         &self.config
     }
 
-    /// Contextual token vectors.
+    /// Contextual token vectors. No padding is computed.
     ///
     /// # Shapes
-    /// `ids`: one sequence of token ids per text, none empty. Returns `[batch, longest, hidden]`; rows
-    /// from a text's length on mean nothing.
+    /// `ids`: one sequence of token ids per text, none empty. Returns `[rows, hidden]`, the tokens of one
+    /// text after those of the other.
     /// # Errors
     /// If a text has more tokens than position embeddings, or a tensor operation fails.
-    pub fn forward(&self, ids: &[&[u32]]) -> Result<Tensor> {
-        let lengths: Vec<usize> = ids.iter().map(|ids| ids.len()).collect();
+    pub fn forward(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
+        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         if longest > self.config.max_position_embeddings {
-            return Err(ModelError::Tokenizer {
-                reason: format!(
-                    "expected at most {} tokens, found {longest}",
-                    self.config.max_position_embeddings
-                ),
-            });
+            let most = self.config.max_position_embeddings;
+            let reason = format!("expected at most {most} tokens, found {longest}");
+            return Err(ModelError::Tokenizer { reason });
         }
-        let padded: Vec<u32> = ids
-            .iter()
-            .flat_map(|ids| ids.iter().copied().chain(std::iter::repeat(0)).take(longest))
-            .collect();
-        let padded = Tensor::from_vec(padded, ids.len() * longest, self.embeddings.device())?;
-        let words = self.embeddings.index_select(&padded, 0)?;
-        let words = words.reshape((ids.len(), longest, self.config.hidden_size))?;
-        let mut x = words.broadcast_add(&self.positions.narrow(0, 0, longest)?)?;
-        x = self.norm.forward(&x)?;
+        let device = self.embeddings.device();
+        let rows = lengths.iter().sum::<usize>();
+        let words = Tensor::from_vec(ids.concat(), rows, device)?;
+        let places = Tensor::from_vec(running_places(&lengths, 0), rows, device)?;
+        let words = self.embeddings.index_select(&words, 0)?;
+        let mut x = self.norm.forward(&(words + self.positions.index_select(&places, 0)?)?)?;
         for layer in &self.layers {
             x = layer.forward(&x, &lengths)?;
         }

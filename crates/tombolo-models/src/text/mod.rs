@@ -46,13 +46,12 @@ impl TextBackbone {
     /// The vectors of each text, special tokens included.
     ///
     /// # Shapes
-    /// Returns `[batch, longest, dim]` and the number of tokens of each text; rows beyond mean nothing.
+    /// Returns `[rows, dim]`, the tokens of one text after those of the other, and the tokens of each.
     /// # Errors
     /// If the tokenizer refuses a text, or a tensor operation fails.
     pub fn forward(&self, texts: &[&str]) -> Result<(Tensor, Vec<usize>)> {
         let ids = texts.iter().map(|text| self.tokenizer.ids(text)).collect::<Result<Vec<_>>>()?;
-        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        let lengths = ids.iter().map(|ids| ids.len()).collect();
+        let lengths = ids.iter().map(Vec::len).collect();
         Ok((self.network.forward(&ids)?, lengths))
     }
 }

@@ -6,6 +6,7 @@ use tombolo_eval::EvalError;
 use tombolo_models::ModelError;
 use tombolo_models::catalogue::CatalogueError;
 use tombolo_models::pull::PullError;
+use tombolo_search::SearchError;
 use tombolo_train::TrainError;
 use tombolo_vectors::VectorError;
 
@@ -85,6 +86,9 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<(Option<String>, u
     }
     if let Some(error) = error.downcast_ref::<PullError>() {
         return Some((error.hint(), OURS));
+    }
+    if let Some(error) = error.downcast_ref::<SearchError>() {
+        return Some((error.hint(), BAD_INPUT));
     }
     if let Some(error) = error.downcast_ref::<EvalError>() {
         return Some((error.hint(), BAD_INPUT));

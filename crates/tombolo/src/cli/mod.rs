@@ -1,7 +1,14 @@
 //! The command line: flags, one file a command, errors with hints, exit codes.
 
+mod caption;
 mod data;
+mod embed;
+mod eval;
 mod failure;
+mod index;
+mod models;
+mod quickstart;
+mod search;
 mod terminal;
 mod train;
 
@@ -11,7 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use failure::Failure;
 pub use failure::Misuse;
-use terminal::Terminal;
+pub use terminal::Terminal;
 
 /// Image–text retrieval that you can train: towers for text and image, joined by a small map.
 #[derive(Parser)]
@@ -56,8 +63,16 @@ pub enum DeviceName {
 
 #[derive(Subcommand)]
 enum Command {
-    Data(data::Arguments),
+    Quickstart(quickstart::Arguments),
     Train(train::Arguments),
+    Eval(eval::Arguments),
+    Index(index::Arguments),
+    Search(search::Arguments),
+    Caption(caption::Arguments),
+    Embed(embed::Arguments),
+    Models(models::ListArguments),
+    Pull(models::PullArguments),
+    Data(data::Arguments),
 }
 
 /// What a command came to, beyond its output.
@@ -85,8 +100,17 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, terminal: &Terminal) -> anyhow::Result<Outcome> {
     rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads).build_global()?;
+    let global = &cli.global;
     match cli.command {
-        Command::Data(arguments) => data::run(arguments, &cli.global, terminal),
-        Command::Train(arguments) => train::run(arguments, &cli.global, terminal),
+        Command::Quickstart(arguments) => quickstart::run(arguments, global, terminal),
+        Command::Train(arguments) => train::run(arguments, global, terminal),
+        Command::Eval(arguments) => eval::run(arguments, global, terminal),
+        Command::Index(arguments) => index::run(arguments, global, terminal),
+        Command::Search(arguments) => search::run(arguments, global, terminal),
+        Command::Caption(arguments) => caption::run(arguments, global, terminal),
+        Command::Embed(arguments) => embed::run(arguments, global, terminal),
+        Command::Models(arguments) => models::list(arguments, global, terminal),
+        Command::Pull(arguments) => models::pull(arguments, global, terminal),
+        Command::Data(arguments) => data::run(arguments, global, terminal),
     }
 }

@@ -114,6 +114,11 @@ impl Terminal {
         }
     }
 
+    /// Shows how far the pull of a model has come.
+    pub fn pulling(&self, progress: tombolo_models::pull::Progress<'_>) {
+        self.pull(&format!("pulling {}", progress.model), progress.bytes, progress.total);
+    }
+
     /// Shows how far a download is.
     pub fn pull(&self, what: &str, bytes: u64, total: Option<u64>) {
         let running = self.lock().as_ref().is_some_and(|bar| bar.message().starts_with(what));

@@ -66,9 +66,11 @@ fn picture(id: &str, thumbnail: Option<&str>) -> String {
 
 fn rank(rank: Option<usize>, gallery: usize) -> String {
     let Some(rank) = rank else { return String::new() };
-    let class = if rank == 1 { "rank first" } else { "rank" };
+    if rank == 1 {
+        return "<span class=\"rank first\">right one first</span>".to_owned();
+    }
     let (rank, gallery) = (grouped(rank as u64), grouped(gallery as u64));
-    format!("<span class=\"{class}\">right one at {rank} of {gallery}</span>")
+    format!("<span class=\"rank\">right one at rank {rank} of {gallery}</span>")
 }
 
 fn score(score: f32) -> String {

@@ -40,6 +40,12 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
+/// A number with its noun, which takes an `s` unless there is one of it.
+pub fn counted(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", grouped(number as u64))
+}
+
 /// An address that holds the bytes themselves.
 pub fn data_uri(media_type: &str, bytes: &[u8]) -> String {
     format!("data:{media_type};base64,{}", base64(bytes))
@@ -82,7 +88,8 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_grouped() {
+    fn thousands_are_grouped_and_one_is_singular() {
+        assert_eq!([0, 1, 1200].map(|n| counted(n, "step")), ["0 steps", "1 step", "1,200 steps"]);
         let written = [0, 999, 1000, 1_234_567].map(grouped);
         assert_eq!(written, ["0", "999", "1,000", "1,234,567"]);
     }

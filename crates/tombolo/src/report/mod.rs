@@ -22,7 +22,7 @@ use tombolo_models::checkpoint::write_atomically;
 use tombolo_models::model::Model;
 use tombolo_train::run::PlanFile;
 
-use markup::grouped;
+use markup::counted;
 use page::{Page, Recalls};
 pub use table::table;
 
@@ -60,14 +60,14 @@ fn summary(dataset: &dyn Dataset, plan: Option<&PlanFile>) -> String {
     ];
     let counts = counts.into_iter().filter_map(|(split, purpose)| {
         let count = dataset.count(split);
-        let (images, texts) = (grouped(count.images as u64), grouped(count.texts as u64));
-        (count.images > 0).then(|| format!("{images} images and {texts} texts {purpose}"))
+        let (images, texts) = (counted(count.images, "image"), counted(count.texts, "text"));
+        (count.images > 0).then(|| format!("{images} and {texts} {purpose}"))
     });
     let counts = counts.collect::<Vec<_>>().join(", ");
     match plan {
         Some(PlanFile { dataset, stages, settings }) => {
             let (stages, seed) = (stages.join(", "), settings.seed);
-            format!("{counts}. Trained on {dataset}: {stages}, with seed {seed}.")
+            format!("{counts}. Trained on {dataset}, stages: {stages}; seed\u{a0}{seed}.")
         }
         None => format!("{counts}."),
     }

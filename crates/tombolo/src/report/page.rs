@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::chart::Chart;
 use super::curves::{Curve, smooth, thin};
 use super::examples;
-use super::markup::{escape, grouped};
+use super::markup::{counted, escape};
 use super::samples::Samples;
 
 const STYLE: &str = include_str!("page.css");
@@ -169,13 +169,13 @@ fn charts(curve: &Curve) -> String {
         line: &thin(rate),
     };
     format!(
-        "<figure><figcaption>loss, in nats <b>{last:.2}</b></figcaption>{}\
+        "<figure><figcaption>loss, in nats <span>ends at <b>{last:.2}</b></span></figcaption>{}\
          <figcaption>learning rate</figcaption>{}\
-         <figcaption class=\"steps\">{} steps, {} epochs</figcaption></figure>",
+         <figcaption class=\"steps\">{}, {}</figcaption></figure>",
         loss.svg(),
         rate.svg(),
-        grouped(*steps as u64),
-        grouped(*epochs as u64)
+        counted(*steps, "step"),
+        counted(*epochs, "epoch")
     )
 }
 

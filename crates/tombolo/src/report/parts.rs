@@ -9,7 +9,7 @@ use tombolo_models::tower::{Readout, TowerInput};
 use tombolo_train::run::PlanFile;
 use tombolo_train::settings::StageSettings;
 
-use super::markup::grouped;
+use super::markup::{counted, grouped};
 use super::page::{Fact, Part};
 
 /// A sentence that whoever reads scores of this backbone should know.
@@ -54,8 +54,11 @@ fn tower_facts(
 ) -> Vec<Fact> {
     let sizes = &tower.tower;
     let encoder = format!(
-        "{} layers × {}, {} heads, {} positions",
-        sizes.layers, sizes.width, sizes.heads, sizes.positions
+        "{} × {}, {} heads, {} positions",
+        counted(sizes.layers, "layer"),
+        sizes.width,
+        sizes.heads,
+        sizes.positions
     );
     let vector = match (sizes.readout, sizes.input) {
         (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => {
@@ -86,7 +89,7 @@ fn backbone(name: &str) -> String {
         return format!("none: patches of {patch} × {patch} out of {size} × {size} pixels");
     }
     match Entry::parse(name).ok().and_then(|entry| entry.parameters) {
-        Some(parameters) => format!("{name}, {} parameters, frozen", grouped(parameters)),
+        Some(parameters) => format!("{name}, {:.1} M parameters, frozen", parameters as f64 / 1e6),
         None => format!("{name}, frozen"),
     }
 }
@@ -116,7 +119,7 @@ fn map_facts(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Fact>
 }
 
 fn training(epochs: usize, batch: usize, rate: f64) -> String {
-    format!("{epochs} epochs, batches of {}, peak rate {rate:e}", grouped(batch as u64))
+    format!("{}, batches of {batch}, peak rate {rate:e}", counted(epochs, "epoch"))
 }
 
 /// Numbers in a part's file.

@@ -5,9 +5,9 @@ use tombolo_train::retrieval::Retrieval;
 
 use super::markup::grouped;
 
-/// Titles of the columns; the first names the direction.
+/// Titles of the columns; the first column names the direction.
 const TITLES: [&str; 11] = [
-    "query→answer",
+    "",
     "R@1",
     "R@5",
     "R@10",
@@ -72,10 +72,10 @@ fn summary(retrieval: &Retrieval) -> String {
     let excluded: usize = sides.iter().map(|metrics| metrics.excluded).sum();
     let left_out = match excluded {
         0 => String::new(),
-        count => format!(" · {} left out, with nothing to find", grouped(count as u64)),
+        count => format!("\nleft out, with nothing to find: {} queries", grouped(count as u64)),
     };
     format!(
-        "rsum {:.1} · queries: {images} images, {texts} texts{left_out} · in percent, but for ranks",
+        "rsum {:.1} · queries: {images} images, {texts} texts · in percent, but for ranks{left_out}",
         retrieval.rsum
     )
 }
@@ -120,15 +120,15 @@ mod tests {
     fn rows_line_up_under_their_titles() {
         let table = table(&retrieval(metrics(0.2734, 5.0), metrics(0.0, 12.5)));
         let lines: Vec<Vec<char>> = table.lines().map(|line| line.chars().collect()).collect();
-        assert_eq!(lines.len(), 4);
+        assert_eq!(lines.len(), 5);
         let width = lines[0].len();
         assert!(lines[..3].iter().all(|line| line.len() == width), "{table}");
         let end = lines[0].windows(3).position(|title| title == ['R', '@', '1']).unwrap() + 3;
         let cells = [1, 2].map(|row| lines[row][end - 4..end].iter().collect::<String>());
         assert_eq!(cells, ["27.3", " 0.0"]);
         assert!(table.ends_with(
-            "rsum 600.0 · queries: 1,000 images, 1,000 texts · 6 left out, with nothing to find \
-             · in percent, but for ranks"
+            "rsum 600.0 · queries: 1,000 images, 1,000 texts · in percent, but for ranks\n\
+             left out, with nothing to find: 6 queries"
         ));
     }
 }

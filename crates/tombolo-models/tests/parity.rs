@@ -1,0 +1,94 @@
+//! Backbones against golden files from the reference implementations: see `parity/*/make.py` for how they
+//! were made, by which versions and with which seed. Tolerance: relative error 1e-4.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use tombolo_models::checkpoint::{HostTensor, Tensors, safetensors};
+use tombolo_models::image::Vit;
+use tombolo_models::text::Bert;
+
+const TOLERANCE: f32 = 1e-4;
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../parity").join(path)
+}
+
+fn assert_near(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+    let difference = norm(&mut found.iter().zip(expected).map(|(f, e)| f - e));
+    let relative = difference / norm(&mut expected.iter().copied());
+    assert!(relative < TOLERANCE, "relative error {relative}");
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn bert_matches_transformers() {
+    let dir = golden("bert/tiny");
+    let bert = Bert::load(&dir, &Device::Cpu).unwrap();
+    let inputs = std::fs::read_to_string(dir.join("inputs.json")).unwrap();
+    let inputs: serde_json::Value = serde_json::from_str(&inputs).unwrap();
+    let ids: Vec<Vec<u32>> = serde_json::from_value(inputs["sequences"].clone()).unwrap();
+    let expected = &safetensors::read(&dir.join("expected.safetensors")).unwrap()["last_hidden_state"];
+    let found = flat(&bert.forward(&ids).unwrap());
+    let [_, longest, hidden] = expected.shape[..] else { panic!("{:?}", expected.shape) };
+    let mut row = 0;
+    for (text, ids) in ids.iter().enumerate() {
+        let expected = &expected.data[text * longest * hidden..][..ids.len() * hidden];
+        assert_near(&found[row * hidden..(row + ids.len()) * hidden], expected);
+        row += ids.len();
+    }
+}
+
+#[test]
+fn bert_gives_a_text_in_a_batch_the_vectors_that_it_has_alone() {
+    let bert = Bert::load(&golden("bert/tiny"), &Device::Cpu).unwrap();
+    let (short, long) = (vec![3u32, 5], vec![7u32, 9, 11, 13, 2]);
+    let both = flat(&bert.forward(&[long, short.clone()]).unwrap());
+    let alone = flat(&bert.forward(&[short]).unwrap());
+    assert_near(&both[both.len() - alone.len()..], &alone);
+}
+
+#[test]
+fn more_tokens_than_positions_are_refused() {
+    let bert = Bert::load(&golden("bert/tiny"), &Device::Cpu).unwrap();
+    assert!(bert.forward(&[vec![1; 1_000]]).is_err());
+}
+
+/// Pictures `[batch, 3, height, width]` as ours, `[height, width, 3]` each.
+fn channels_last(pixels: &HostTensor) -> (Vec<Vec<f32>>, (usize, usize)) {
+    let [batch, channels, height, width] = pixels.shape[..] else { panic!("{:?}", pixels.shape) };
+    let area = height * width;
+    let picture = |b: usize| {
+        let at = move |place: usize, c: usize| pixels.data[(b * channels + c) * area + place];
+        (0..area).flat_map(move |place| (0..channels).map(move |c| at(place, c))).collect()
+    };
+    ((0..batch).map(picture).collect(), (height, width))
+}
+
+fn check_vit(dir: &str) {
+    let dir = golden(dir);
+    let vit = Vit::load(&dir, &Device::Cpu).unwrap();
+    let expected: Tensors = safetensors::read(&dir.join("expected.safetensors")).unwrap();
+    for size in ["", "_other"] {
+        let (pictures, sides) = channels_last(&expected[&format!("pixel_values{size}")]);
+        let found = vit.forward(&pictures, sides).unwrap();
+        let expected = &expected[&format!("last_hidden_state{size}")];
+        assert_eq!(found.dims(), expected.shape);
+        assert_near(&flat(&found), &expected.data);
+    }
+}
+
+#[test]
+fn vit_matches_transformers_at_two_sizes() {
+    check_vit("vit/vit");
+}
+
+#[test]
+fn dinov2_matches_transformers_at_two_sizes() {
+    check_vit("vit/dinov2");
+}

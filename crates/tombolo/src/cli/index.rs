@@ -1,0 +1,73 @@
+//! `tombolo index`: photos into a library.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use tombolo_search::{IndexOptions, LibraryWriter};
+
+use super::terminal::Terminal;
+use super::{Global, Outcome};
+use crate::library::{TowerEncoder, model_of, remember_model};
+use crate::model::Encoder;
+
+/// Index photos: add what is new, encode again what changed, forget what is gone
+#[derive(Args)]
+pub struct Arguments {
+    /// Folders, which are searched through, and photos
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The library's directory; made if it is not there
+    #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
+    library: PathBuf,
+    /// The model: a run directory; by default the one that the library was last indexed with
+    #[arg(long, env = "TOMBOLO_MODEL")]
+    model: Option<PathBuf>,
+}
+
+pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let model = model_of(&arguments.library, arguments.model)?;
+    let encoder = Encoder::open(&model, global)?;
+    let tower = TowerEncoder::new(&encoder, terminal)?;
+    let mut writer = LibraryWriter::open_or_create(
+        &arguments.library,
+        tombolo_search::ImageEncoder::fingerprint(&tower),
+        tombolo_search::ImageEncoder::dim(&tower),
+    )?;
+    remember_model(&arguments.library, &model)?;
+    terminal.begin("photos", None);
+    let mut total = None;
+    let summary =
+        writer.index(&arguments.paths, &tower, &IndexOptions::default(), &mut |progress| {
+            if total != Some(progress.total) {
+                total = Some(progress.total);
+                terminal.begin("photos", Some(progress.total as u64));
+            }
+            terminal.advance(progress.done as u64, None);
+        })?;
+    terminal.end_bar();
+    for skipped in &summary.skipped {
+        terminal.skipped(&format!("{}: {}", skipped.path, skipped.reason));
+    }
+    if terminal.json() {
+        let skipped = summary.skipped.iter().map(|s| json!({ "path": s.path, "reason": s.reason }));
+        terminal.document(&json!({
+            "library": arguments.library, "found": summary.found, "unchanged": summary.unchanged,
+            "added": summary.added, "updated": summary.updated, "encoded": summary.encoded,
+            "reused": summary.reused, "forgotten": summary.forgotten,
+            "skipped": skipped.collect::<Vec<_>>(),
+        }))?;
+    } else {
+        terminal.result(&format!(
+            "{} photos: {} added, {} updated, {} unchanged, {} forgotten, {} skipped; {} encoded",
+            summary.found,
+            summary.added,
+            summary.updated,
+            summary.unchanged,
+            summary.forgotten,
+            summary.skipped.len(),
+            summary.encoded
+        ))?;
+    }
+    Ok(if summary.skipped.is_empty() { Outcome::Done } else { Outcome::Skipped })
+}

@@ -1,0 +1,134 @@
+//! `tombolo search`: a library by text, by image, or by both.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use tombolo_data::dataset::ImageSource;
+use tombolo_search::{Hit, Library, SearchOptions};
+use tombolo_vectors::normalize;
+
+use super::failure::Misuse;
+use super::terminal::Terminal;
+use super::{Global, Outcome};
+use crate::library::{ImageSide, model_of};
+use crate::model::Encoder;
+
+/// Search a library by text, by image, or by both: what is added pulls, what is subtracted pushes
+#[derive(Args)]
+pub struct Arguments {
+    /// What to look for, in words
+    query: Option<String>,
+    /// The library's directory
+    #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
+    library: PathBuf,
+    /// A photo to look for the like of
+    #[arg(long, env = "TOMBOLO_IMAGE", value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// A text or photo to add to the query; may be given again
+    #[arg(long, env = "TOMBOLO_ADD", value_name = "QUERY")]
+    add: Vec<String>,
+    /// A text or photo to subtract from the query; may be given again
+    #[arg(long, env = "TOMBOLO_SUBTRACT", value_name = "QUERY")]
+    subtract: Vec<String>,
+    /// How many results
+    #[arg(short = 't', long, env = "TOMBOLO_TOP", default_value_t = 10, value_name = "N")]
+    top: usize,
+    /// Print paths alone, each ended by a zero byte, for `xargs -0`
+    #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json")]
+    null: bool,
+    /// The model: a run directory; by default the one that the library was last indexed with
+    #[arg(long, env = "TOMBOLO_MODEL")]
+    model: Option<PathBuf>,
+}
+
+pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let library = Library::open(&arguments.library)?;
+    let encoder = Encoder::open(&model_of(&arguments.library, arguments.model.clone())?, global)?;
+    let tower = encoder.model().file().image.as_ref();
+    library.require_model(tower.map_or("", |tower| tower.fingerprint.as_str()))?;
+    let query = query(&arguments, &encoder, terminal)?;
+    let map = ImageSide::new(&encoder)?;
+    let options = SearchOptions { top: arguments.top, map: Some(&map) };
+    let hits = library.search(&query, &options)?;
+    if hits.is_empty() {
+        terminal.note("the library is empty: `tombolo index FOLDER` fills it");
+    }
+    for hit in &hits {
+        if arguments.null {
+            terminal.bytes(format!("{}\0", hit.item.path).as_bytes())?;
+        } else if terminal.json() {
+            terminal.document(&document(hit))?;
+        } else {
+            terminal.result(&line(hit))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The unit vector of the query: the sum of what pulls less what pushes.
+fn query(arguments: &Arguments, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<f32>> {
+    let mut terms: Vec<(f32, Term)> = Vec::new();
+    let texts = arguments.query.iter().map(|text| (1.0, Term::Text(text)));
+    terms.extend(texts.filter(|(_, term)| !term.is_empty()));
+    terms.extend(arguments.image.iter().map(|path| (1.0, Term::Photo(path))));
+    terms.extend(arguments.add.iter().map(|q| (1.0, Term::guess(q))));
+    terms.extend(arguments.subtract.iter().map(|q| (-1.0, Term::guess(q))));
+    if !terms.iter().any(|(weight, _)| *weight > 0.0) {
+        let hint = "give words, --image FILE or --add QUERY";
+        return Err(Misuse::new("there is nothing to look for", hint).into());
+    }
+    let mut sum: Vec<f32> = Vec::new();
+    for (weight, term) in terms {
+        let vector = term.vector(encoder, terminal)?;
+        sum.resize(vector.len(), 0.0);
+        sum.iter_mut().zip(&vector).for_each(|(sum, x)| *sum += weight * x);
+    }
+    normalize(&mut sum);
+    Ok(sum)
+}
+
+/// A part of a query.
+enum Term<'a> {
+    Text(&'a str),
+    Photo(&'a Path),
+}
+
+impl<'a> Term<'a> {
+    /// A file that is there is a photo; anything else is words.
+    fn guess(query: &'a str) -> Self {
+        if Path::new(query).is_file() { Self::Photo(Path::new(query)) } else { Self::Text(query) }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Text(text) if text.trim().is_empty())
+    }
+
+    fn vector(&self, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<f32>> {
+        match self {
+            Self::Text(text) => {
+                let tower = encoder.text_tower(terminal)?;
+                Ok(encoder.map()?.map_texts(&tower.embed(&[*text])?)?.into_vec())
+            }
+            Self::Photo(path) => {
+                let tower = encoder.image_tower(terminal)?;
+                let source = ImageSource::File(path.to_path_buf());
+                let photo = tombolo_data::image::load(&source, &Default::default())?;
+                let picture = tower.preprocess().apply(&photo.pixels);
+                Ok(encoder.map()?.map_images(&tower.embed(&[picture])?)?.into_vec())
+            }
+        }
+    }
+}
+
+fn document(hit: &Hit) -> serde_json::Value {
+    json!({
+        "rank": hit.rank, "score": hit.score, "path": hit.item.path, "id": hit.item.id,
+        "width": hit.item.width, "height": hit.item.height, "caption": hit.item.caption,
+    })
+}
+
+fn line(hit: &Hit) -> String {
+    let caption = hit.item.caption.as_ref().map(|c| format!("  {c}")).unwrap_or_default();
+    format!("{:>3}  {:.3}  {}{caption}", hit.rank, hit.score, hit.item.path)
+}

@@ -1,0 +1,109 @@
+//! A library searched and filled with a trained model.
+
+use std::path::{Path, PathBuf};
+
+use tombolo_data::image::{Decoded, Preprocess};
+use tombolo_models::map::Map;
+use tombolo_models::model::ImageTower;
+use tombolo_search::{BoxError, GalleryMap, ImageEncoder};
+use tombolo_vectors::EmbeddingMatrix;
+
+use crate::cli::{Misuse, Terminal};
+use crate::model::{Encoder, PHOTOS};
+
+/// The file in a library that says which model it was last indexed with.
+const MODEL_FILE: &str = "model.path";
+
+/// An image tower as a library asks for it.
+pub struct TowerEncoder<'a> {
+    tower: &'a ImageTower,
+    preprocess: Preprocess,
+    fingerprint: String,
+}
+
+impl<'a> TowerEncoder<'a> {
+    /// The image tower of a model.
+    pub fn new(encoder: &'a Encoder, terminal: &Terminal) -> anyhow::Result<Self> {
+        let tower = encoder.image_tower(terminal)?;
+        let file = encoder.model().file().image.as_ref();
+        let fingerprint = file.map(|file| file.fingerprint.clone()).unwrap_or_default();
+        Ok(Self { tower, preprocess: *tower.preprocess(), fingerprint })
+    }
+}
+
+impl ImageEncoder for TowerEncoder<'_> {
+    type Input = Vec<f32>;
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn dim(&self) -> usize {
+        self.tower.dim()
+    }
+
+    fn batch_size(&self) -> usize {
+        PHOTOS
+    }
+
+    fn prepare(&self, photo: Decoded) -> Self::Input {
+        self.preprocess.apply(&photo.pixels)
+    }
+
+    fn encode(&self, batch: &[Self::Input]) -> Result<EmbeddingMatrix, BoxError> {
+        Ok(self.tower.embed(batch)?)
+    }
+}
+
+/// The image side of a map, as a library asks for it.
+pub struct ImageSide<'a> {
+    map: &'a Map,
+    fingerprint: String,
+}
+
+impl<'a> ImageSide<'a> {
+    /// The map of a model.
+    pub fn new(encoder: &'a Encoder) -> anyhow::Result<Self> {
+        Ok(Self { map: encoder.map()?, fingerprint: encoder.model().map_fingerprint()? })
+    }
+}
+
+impl GalleryMap for ImageSide<'_> {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn dim(&self) -> usize {
+        self.map.dim()
+    }
+
+    fn apply(&self, vectors: &EmbeddingMatrix) -> Result<EmbeddingMatrix, BoxError> {
+        Ok(self.map.map_images(vectors)?)
+    }
+}
+
+/// Records in a library which model it is indexed with, so that a search needs not name it.
+pub fn remember_model(library: &Path, model: &Path) -> anyhow::Result<()> {
+    let absolute = std::path::absolute(model)?;
+    let text = absolute.to_str().ok_or_else(|| {
+        Misuse::new(format!("{} is not UTF-8", absolute.display()), "move the model elsewhere")
+    })?;
+    Ok(tombolo_models::checkpoint::write_atomically(&library.join(MODEL_FILE), |file| {
+        std::io::Write::write_all(file, text.as_bytes())
+    })?)
+}
+
+/// The model that the user named, or the one that the library was last indexed with.
+pub fn model_of(library: &Path, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(model) = named {
+        return Ok(model);
+    }
+    match std::fs::read_to_string(library.join(MODEL_FILE)) {
+        Ok(path) => Ok(PathBuf::from(path)),
+        Err(_) => Err(Misuse::new(
+            format!("{}: it is not known which model this library is of", library.display()),
+            "name it with --model RUN",
+        )
+        .into()),
+    }
+}
