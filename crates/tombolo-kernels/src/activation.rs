@@ -61,7 +61,8 @@ impl CustomOp2 for BiasActivation {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let shape = x_layout.shape().clone();
-        let (x, bias) = (operand(x, x_layout, self.name())?, operand(bias, bias_layout, self.name())?);
+        let (x, bias) =
+            (operand(x, x_layout, self.name())?, operand(bias, bias_layout, self.name())?);
         check_bias(&shape, bias.len())?;
         let mut out = x.to_vec();
         let rows = ROWS * bias.len();
@@ -95,7 +96,12 @@ fn check_bias(shape: &Shape, bias: usize) -> Result<()> {
     }
 }
 
-fn gradients(x: &[f32], bias: &[f32], grad: &[f32], activation: Activation) -> (Vec<f32>, Vec<f32>) {
+fn gradients(
+    x: &[f32],
+    bias: &[f32],
+    grad: &[f32],
+    activation: Activation,
+) -> (Vec<f32>, Vec<f32>) {
     let dim = bias.len();
     let mut grad_x = grad.to_vec();
     let partial: Vec<Vec<f32>> = grad_x
@@ -127,7 +133,7 @@ multiversioned! {
             match activation {
                 Activation::Identity => pairs.for_each(|(x, b)| *x += b),
                 Activation::Relu => pairs.for_each(|(x, b)| *x = (*x + b).max(0.0)),
-                Activation::Relu6 => pairs.for_each(|(x, b)| *x = (*x + b).max(0.0).min(6.0)),
+                Activation::Relu6 => pairs.for_each(|(x, b)| *x = (*x + b).clamp(0.0, 6.0)),
                 Activation::Gelu => pairs.for_each(|(x, b)| *x = gelu(*x + b)),
             }
         }

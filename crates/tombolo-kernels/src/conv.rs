@@ -80,8 +80,16 @@ pub fn depthwise(
     out: &mut [f32],
 ) {
     let channels = bias.len();
-    assert_eq!(input.len(), conv.input.0 * conv.input.1 * channels, "input of a depthwise convolution");
-    assert_eq!(weight.len(), conv.kernel * conv.kernel * channels, "weight of a depthwise convolution");
+    assert_eq!(
+        input.len(),
+        conv.input.0 * conv.input.1 * channels,
+        "input of a depthwise convolution"
+    );
+    assert_eq!(
+        weight.len(),
+        conv.kernel * conv.kernel * channels,
+        "weight of a depthwise convolution"
+    );
     assert_eq!(out.len(), conv.pixels() * channels, "output of a depthwise convolution");
     sum_taps(conv, input, weight, channels, out);
     add_bias_activate(out, bias, activation);
@@ -140,7 +148,11 @@ pub fn pointwise(
 ) {
     let (channels_in, channels_out) = (weight.len() / bias.len(), bias.len());
     assert_eq!(weight.len(), channels_in * channels_out, "weight of a pointwise convolution");
-    assert_eq!(input.len() * channels_out, out.len() * channels_in, "sides of a pointwise convolution");
+    assert_eq!(
+        input.len() * channels_out,
+        out.len() * channels_in,
+        "sides of a pointwise convolution"
+    );
     let weight = Block::new(weight, channels_in, channels_out, channels_out);
     let chunks = input.chunks(PIXELS * channels_in).zip(out.chunks_mut(PIXELS * channels_out));
     for (index, (input, out)) in chunks.enumerate() {

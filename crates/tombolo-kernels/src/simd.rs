@@ -75,9 +75,13 @@ mod tests {
 
     #[test]
     fn erf_is_close_to_tabulated_values() {
-        for (x, expected) in
-            [(0.0, 0.0), (0.1, 0.112_462_92), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (2.5, 0.999_593)]
-        {
+        for (x, expected) in [
+            (0.0, 0.0),
+            (0.1, 0.112_462_92),
+            (0.5, 0.520_499_9),
+            (1.0, 0.842_700_8),
+            (2.5, 0.999_593),
+        ] {
             assert!((super::erf(x) - expected).abs() < 3e-7, "erf({x})");
             assert!((super::erf(-x) + expected).abs() < 3e-7, "erf(-{x})");
         }

@@ -1,6 +1,8 @@
 //! Each fused operation against the same thing composed from stock operations, and each gradient against
 //! finite differences, on odd sizes.
 
+#![allow(clippy::unwrap_used)]
+
 use candle_core::{Device, Result, Tensor, Var};
 use proptest::prelude::*;
 use tombolo_kernels::{

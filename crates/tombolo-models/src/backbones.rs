@@ -71,11 +71,7 @@ impl Backbones {
         self.store.home().join("features").join(format!("{name}-{}", &key[..16]))
     }
 
-    fn installed(
-        &self,
-        name: &str,
-        progress: OnProgress<'_>,
-    ) -> Result<crate::pull::Installed> {
+    fn installed(&self, name: &str, progress: OnProgress<'_>) -> Result<crate::pull::Installed> {
         if Entry::parse(name).is_err() {
             return Err(ModelError::UnknownModel { name: name.into(), nearest: nearest(name) });
         }
@@ -89,4 +85,3 @@ fn nearest(name: &str) -> Option<String> {
     let (score, known) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (score > 0.8).then(|| known.to_owned())
 }
-

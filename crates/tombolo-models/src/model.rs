@@ -117,7 +117,11 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::text_tower`].
-    pub fn image_tower(&self, backbones: &Backbones, progress: OnProgress<'_>) -> Result<ImageTower> {
+    pub fn image_tower(
+        &self,
+        backbones: &Backbones,
+        progress: OnProgress<'_>,
+    ) -> Result<ImageTower> {
         let part = self.part("image", self.file.image.as_ref())?;
         let (backbone, fingerprint) = backbones.image(&part.backbone, progress)?;
         self.check_backbone("image", part, &fingerprint)?;

@@ -33,7 +33,7 @@ pub struct Weights {
 
 enum Source {
     Fixed(BTreeMap<String, Tensor>),
-    Trainable(RefCell<Created>),
+    Trainable(Box<RefCell<Created>>),
 }
 
 struct Created {
@@ -56,9 +56,8 @@ impl Weights {
 
     /// No tensors yet: those that layers ask for are created, from a generator with this seed.
     pub fn trainable(seed: u64, device: &Device) -> Self {
-        let created =
-            Created { variables: BTreeMap::new(), rng: ChaCha8Rng::seed_from_u64(seed) };
-        Self { device: device.clone(), source: Source::Trainable(RefCell::new(created)) }
+        let created = Created { variables: BTreeMap::new(), rng: ChaCha8Rng::seed_from_u64(seed) };
+        Self { device: device.clone(), source: Source::Trainable(Box::new(RefCell::new(created))) }
     }
 
     /// The names directly at the root of these weights.

@@ -1,6 +1,8 @@
 //! Backbones against golden files from the reference implementations: see `parity/*/make.py` for how they
 //! were made, by which versions and with which seed. Tolerance: relative error 1e-4.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -33,7 +35,8 @@ fn bert_matches_transformers() {
     let inputs = std::fs::read_to_string(dir.join("inputs.json")).unwrap();
     let inputs: serde_json::Value = serde_json::from_str(&inputs).unwrap();
     let ids: Vec<Vec<u32>> = serde_json::from_value(inputs["sequences"].clone()).unwrap();
-    let expected = &safetensors::read(&dir.join("expected.safetensors")).unwrap()["last_hidden_state"];
+    let expected =
+        &safetensors::read(&dir.join("expected.safetensors")).unwrap()["last_hidden_state"];
     let found = flat(&bert.forward(&ids).unwrap());
     let [_, longest, hidden] = expected.shape[..] else { panic!("{:?}", expected.shape) };
     let mut row = 0;

@@ -156,7 +156,10 @@ mod tests {
             optimizer.step(&gradients, 0.01).unwrap();
             expected = reference(expected, gradient, &mut m, &mut s, t, 0.1);
             let found = variable.flatten_all().unwrap().to_vec1::<f32>().unwrap()[0];
-            assert!((found - expected).abs() < 1e-6, "step {t}: expected {expected}, found {found}");
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "step {t}: expected {expected}, found {found}"
+            );
             let mut state = Tensors::new();
             optimizer.export(&mut state);
             optimizer = new();

@@ -18,7 +18,8 @@ pub fn follow(
     momentum: f64,
 ) -> Result<()> {
     for (name, slow) in reference {
-        let moved = ((slow.as_tensor() * momentum)? + (tower[name].as_tensor() * (1.0 - momentum))?)?;
+        let moved =
+            ((slow.as_tensor() * momentum)? + (tower[name].as_tensor() * (1.0 - momentum))?)?;
         slow.set(&moved.detach())?;
     }
     Ok(())
@@ -83,7 +84,8 @@ impl Queue {
 
     /// Takes the queue from a checkpoint that [`Queue::export`] wrote.
     pub fn import(&mut self, tensors: &Tensors) {
-        let (Some(items), Some(keys)) = (tensors.get("queue.items"), tensors.get("queue.keys")) else {
+        let (Some(items), Some(keys)) = (tensors.get("queue.items"), tensors.get("queue.keys"))
+        else {
             return;
         };
         let dim = keys.shape[1].max(1);

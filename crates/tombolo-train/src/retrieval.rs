@@ -64,7 +64,11 @@ impl Gallery<'_> {
         QueriesOnly {
             images: self.images.select(self.query_images),
             texts: self.texts.select(self.query_texts),
-            image_of_text: self.query_texts.iter().map(|&t| place[&self.image_of_text[t]]).collect(),
+            image_of_text: self
+                .query_texts
+                .iter()
+                .map(|&t| place[&self.image_of_text[t]])
+                .collect(),
             query_images: (0..self.query_images.len()).collect(),
             query_texts: (0..self.query_texts.len()).collect(),
         }
@@ -84,7 +88,8 @@ impl Gallery<'_> {
         let image_to_text = Relevance::from_lists(texts, answers)?;
         let answers = self.query_texts.iter().map(|&text| [self.image_of_text[text]]);
         let text_to_image = Relevance::from_lists(self.images.len(), answers)?;
-        let (images, texts) = (self.images.select(self.query_images), self.texts.select(self.query_texts));
+        let (images, texts) =
+            (self.images.select(self.query_images), self.texts.select(self.query_texts));
         let image_to_text = DirectionMetrics::new(&rank(&images, self.texts, &image_to_text)?)?;
         let text_to_image = DirectionMetrics::new(&rank(&texts, self.images, &text_to_image)?)?;
         let sum = |m: &DirectionMetrics| m.recall_at_1 + m.recall_at_5 + m.recall_at_10;

@@ -280,7 +280,12 @@ impl Logger {
     ///
     /// # Errors
     /// If the line cannot be written.
-    pub fn metrics(&mut self, stage: &str, epoch: usize, values: &BTreeMap<String, f64>) -> Result<()> {
+    pub fn metrics(
+        &mut self,
+        stage: &str,
+        epoch: usize,
+        values: &BTreeMap<String, f64>,
+    ) -> Result<()> {
         self.line(&serde_json::json!({ "stage": stage, "epoch": epoch, "metrics": values }))
     }
 
@@ -301,7 +306,9 @@ impl Logger {
             .lines()
             .map_while(Result::ok)
             .filter(|line| match serde_json::from_str::<serde_json::Value>(line) {
-                Ok(value) => value["stage"] != stage || value["epoch"].as_u64() < Some(epoch as u64),
+                Ok(value) => {
+                    value["stage"] != stage || value["epoch"].as_u64() < Some(epoch as u64)
+                }
                 Err(_) => false,
             })
             .collect();

@@ -13,9 +13,9 @@ use crate::error::{Result, TrainError};
 use crate::positives::Positives;
 use crate::retrieval::{Gallery, Retrieval};
 use crate::run::{Checkpoints, Event, Logger, PlanFile, RunDir};
+use crate::settings::Settings;
 use crate::stage::image::ImageInputs;
 use crate::stage::map::TrainingPairs;
-use crate::settings::Settings;
 use crate::stage::text::{TextInputs, Words};
 use crate::stage::{Context, Contrast, embed, image, map, text};
 use crate::train::{Plan, Stage};
@@ -205,8 +205,7 @@ impl<'a> Session<'a> {
         self.begin(format!("stage {stage}: {} items", positives.len()), steps);
         let trained = contrast.train(views, positives, &mut self.context())?;
         let backbone = (settings.backbone.as_str(), part.1);
-        let file =
-            save_tower(self.run.dir(), stage.as_str(), &trained.tensors, part.0, backbone)?;
+        let file = save_tower(self.run.dir(), stage.as_str(), &trained.tensors, part.0, backbone)?;
         let parameters: usize = trained.tensors.values().map(|t| t.data.len()).sum();
         match stage {
             Stage::Text => self.model.text = Some(file),

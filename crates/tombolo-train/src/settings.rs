@@ -182,7 +182,7 @@ impl Settings {
             backbone: "patches:48/8".into(),
             layers: 3,
             positions: 36,
-            epochs: 6,
+            epochs: 5,
             batch: 128,
             drop: 0.0,
             neighbours: 0,
@@ -191,7 +191,7 @@ impl Settings {
         let map = MapSettings {
             dim: 128,
             hidden: 256,
-            epochs: 150,
+            epochs: 120,
             batch: 512,
             learning_rate: 2e-3,
             weight_decay: 0.01,
@@ -231,7 +231,8 @@ impl Settings {
             key: assignment.to_owned(),
             reason: reason.to_owned(),
         };
-        let (key, text) = assignment.split_once('=').ok_or_else(|| invalid("expected key=value"))?;
+        let (key, text) =
+            assignment.split_once('=').ok_or_else(|| invalid("expected key=value"))?;
         let value = toml::from_str::<toml::Table>(&format!("value = {text}"))
             .ok()
             .and_then(|mut table| table.remove("value"))
@@ -241,7 +242,8 @@ impl Settings {
 
     fn with(self, key: &str, value: Value) -> Result<Self> {
         let mut root = Value::try_from(&self).expect("settings are always TOML");
-        let unknown = TrainError::UnknownSetting { key: key.to_owned(), nearest: nearest(key, &root) };
+        let unknown =
+            TrainError::UnknownSetting { key: key.to_owned(), nearest: nearest(key, &root) };
         let mut place = &mut root;
         for part in key.split('.') {
             match place.get_mut(part) {
@@ -273,7 +275,8 @@ fn nearest(key: &str, root: &Value) -> Option<String> {
 /// Every value below `value` that is not a table, with its dotted key.
 fn leaves(prefix: &str, value: &Value) -> Vec<(String, Value)> {
     let Value::Table(table) = value else { return vec![(prefix.to_owned(), value.clone())] };
-    let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    let join =
+        |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     table.iter().flat_map(|(key, value)| leaves(&join(key), value)).collect()
 }
 

@@ -165,9 +165,11 @@ impl PictureViews {
         let cells = (self.size / self.patch).pow(2);
         let dim = 3 * self.patch * self.patch;
         let mut values = vec![0.0; items.len() * cells * dim];
-        values.par_chunks_mut(cells * dim).zip(items).zip(changes).for_each(
-            |((out, &item), change)| self.patches(&self.pictures[item], *change, out),
-        );
+        values
+            .par_chunks_mut(cells * dim)
+            .zip(items)
+            .zip(changes)
+            .for_each(|((out, &item), change)| self.patches(&self.pictures[item], *change, out));
         let values = Tensor::from_vec(values, (items.len() * cells, dim), &self.device)?;
         Ok(Sequences { values, lengths: vec![cells; items.len()] })
     }

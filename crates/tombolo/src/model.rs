@@ -22,7 +22,8 @@ const TEXTS: usize = 512;
 
 /// Opens the store of models for the device and network use that the flags ask for.
 pub fn backbones(global: &Global) -> anyhow::Result<Backbones> {
-    let hub_offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|v| !["", "0"].contains(&v.as_str()));
+    let hub_offline =
+        std::env::var("HF_HUB_OFFLINE").is_ok_and(|v| !["", "0"].contains(&v.as_str()));
     Ok(Backbones {
         store: Store::from_env()?,
         offline: global.offline || hub_offline,
@@ -76,12 +77,16 @@ impl Encoder {
 
     /// The text tower.
     pub fn text_tower(&self, terminal: &Terminal) -> anyhow::Result<&TextTower> {
-        load(&self.text, || Ok(self.model.text_tower(&self.backbones, &mut |p| terminal.pulling(p))?))
+        load(&self.text, || {
+            Ok(self.model.text_tower(&self.backbones, &mut |p| terminal.pulling(p))?)
+        })
     }
 
     /// The image tower.
     pub fn image_tower(&self, terminal: &Terminal) -> anyhow::Result<&ImageTower> {
-        load(&self.image, || Ok(self.model.image_tower(&self.backbones, &mut |p| terminal.pulling(p))?))
+        load(&self.image, || {
+            Ok(self.model.image_tower(&self.backbones, &mut |p| terminal.pulling(p))?)
+        })
     }
 
     /// The map.

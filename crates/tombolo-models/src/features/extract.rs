@@ -115,7 +115,8 @@ fn encode_photos(
                 let lengths = vec![backbone.cells(); pictures.len()];
                 append(store, &keys, &backbone.forward(&pictures)?, &lengths)?;
             }
-            (keys.clear(), pictures.clear());
+            keys.clear();
+            pictures.clear();
             report(cached + place + 1);
         }
     }
@@ -134,7 +135,8 @@ pub fn text_features(
     store: &mut FeatureStore,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Extraction> {
-    let keys: Vec<FeatureKey> = texts.iter().map(|t| *blake3::hash(t.as_bytes()).as_bytes()).collect();
+    let keys: Vec<FeatureKey> =
+        texts.iter().map(|t| *blake3::hash(t.as_bytes()).as_bytes()).collect();
     let mut missing: Vec<usize> = (0..texts.len()).filter(|&i| !store.contains(&keys[i])).collect();
     missing.sort_by_key(|&i| (texts[i].len(), i));
     let (total, cached) = (texts.len(), texts.len() - missing.len());

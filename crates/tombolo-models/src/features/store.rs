@@ -50,7 +50,8 @@ impl FeatureStore {
         let (data, mut records) = (open(&data_path)?, open(&records_path)?);
         records.lock().map_err(ModelError::io(&records_path))?;
         let written = data.metadata().map_err(ModelError::io(&data_path))?.len() / (2 * dim as u64);
-        let (index, rows) = read_index(&mut records, written).map_err(ModelError::io(&records_path))?;
+        let (index, rows) =
+            read_index(&mut records, written).map_err(ModelError::io(&records_path))?;
         let (kept, row) = ((index.len() * RECORD) as u64, 2 * dim as u64);
         records.set_len(kept).map_err(ModelError::io(&records_path))?;
         data.set_len(rows * row).map_err(ModelError::io(&data_path))?;
@@ -107,7 +108,8 @@ impl FeatureStore {
             next += u64::from(count);
         }
         let (row, count) = (2 * self.dim as u64, self.index.len());
-        write_at(&mut self.data, self.rows * row, &bytes).map_err(ModelError::io(&self.data_path))?;
+        write_at(&mut self.data, self.rows * row, &bytes)
+            .map_err(ModelError::io(&self.data_path))?;
         write_at(&mut self.records, (count * RECORD) as u64, &records)
             .map_err(ModelError::io(&self.records_path))?;
         self.index.extend(added);

@@ -126,7 +126,9 @@ impl EfficientNet {
 
     /// Cells of the last feature map.
     pub fn cells(&self) -> usize {
-        self.size.div_ceil(32).pow(2)
+        let stem = self.size.div_ceil(2);
+        let strides = self.blocks.iter().map(|block| block.depthwise.stride);
+        strides.fold(stem, usize::div_ceil).pow(2)
     }
 
     /// The last feature map of each picture; one picture a core at a time.
@@ -173,7 +175,8 @@ impl Block {
         let (weight, bias) = folder.folded(&name("_depthwise_conv"), &name("_bn1"))?;
         let taps = shape.kernel * shape.kernel;
         folder.expect(&name("_depthwise_conv.weight"), weight.len(), taps * bias.len())?;
-        let project = folder.pointwise(&name("_project_conv"), &name("_bn2"), Activation::Identity)?;
+        let project =
+            folder.pointwise(&name("_project_conv"), &name("_bn2"), Activation::Identity)?;
         folder.expect(&name("_project_conv.weight"), project.bias.len(), shape.channels)?;
         let depthwise = Depthwise { weight, bias, kernel: shape.kernel, stride: shape.stride };
         Ok(Self { expand, depthwise, project, residual: shape.residual })
@@ -226,9 +229,7 @@ struct Folder {
 
 impl Folder {
     fn tensor(&self, name: &str) -> Result<&HostTensor> {
-        self.tensors
-            .get(name)
-            .ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
+        self.tensors.get(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
     }
 
     fn expect(&self, name: &str, found: usize, expected: usize) -> Result<()> {
@@ -255,9 +256,8 @@ impl Folder {
             let (name, found) = (format!("{norm}.weight"), vec![channels]);
             return Err(ModelError::Shape { name, expected: vec![out], found });
         }
-        let factor: Vec<f32> = (0..out)
-            .map(|c| scale.data[c] / (variance.data[c] + BATCH_NORM_EPS).sqrt())
-            .collect();
+        let factor: Vec<f32> =
+            (0..out).map(|c| scale.data[c] / (variance.data[c] + BATCH_NORM_EPS).sqrt()).collect();
         let bias = (0..out).map(|c| shift.data[c] - mean.data[c] * factor[c]).collect();
         let taps = height * width;
         let mut folded = vec![0.0; weight.data.len()];
@@ -350,17 +350,19 @@ mod tests {
     #[test]
     fn installed_variants_match_the_reference() {
         let Ok(store) = crate::pull::Store::from_env() else { return };
-        let variants =
-            [("0", Variant::LITE0), ("1", Variant::LITE1), ("2", Variant::LITE2)];
+        let variants = [("0", Variant::LITE0), ("1", Variant::LITE1), ("2", Variant::LITE2)];
         for (number, variant) in variants {
-            let Some(installed) = store.find(&format!("efficientnet-lite{number}")) else { continue };
+            let Some(installed) = store.find(&format!("efficientnet-lite{number}")) else {
+                continue;
+            };
             let network = EfficientNet::load(&installed.weights().unwrap(), variant).unwrap();
             let size = variant.size;
             let value = |i: usize| (0.01 * (i / 3) as f64 + (i % 3) as f64).sin() as f32;
             let picture: Vec<f32> = (0..size * size * 3).map(value).collect();
             let found = network.forward(&[picture], &Device::Cpu);
             let found = found.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let expected = safetensors::read(&golden(&format!("lite{number}.safetensors"))).unwrap();
+            let expected =
+                safetensors::read(&golden(&format!("lite{number}.safetensors"))).unwrap();
             let cells = network.cells() as f32;
             let mut mean = vec![0.0; EFFICIENTNET_DIM];
             for cell in found.chunks(EFFICIENTNET_DIM) {

@@ -216,7 +216,9 @@ impl VitLayer {
         let (hidden, eps, mlp) = (config.hidden_size, config.layer_norm_eps, config.mlp());
         let (norms, mlp_in, mlp_out) = match config.is_dino() {
             true => (["norm1", "norm2"], "mlp.fc1", "mlp.fc2"),
-            false => (["layernorm_before", "layernorm_after"], "intermediate.dense", "output.dense"),
+            false => {
+                (["layernorm_before", "layernorm_after"], "intermediate.dense", "output.dense")
+            }
         };
         let attention = scope.at("attention");
         let [query, key, value] = ["query", "key", "value"]

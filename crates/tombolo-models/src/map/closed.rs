@@ -119,12 +119,7 @@ impl Moments {
         }
     }
 
-    fn map(
-        &self,
-        text: Option<Mat<f64>>,
-        image: Option<Mat<f64>>,
-        device: &Device,
-    ) -> Result<Map> {
+    fn map(&self, text: Option<Mat<f64>>, image: Option<Mat<f64>>, device: &Device) -> Result<Map> {
         let text = Head::closed(&self.text_standard, text.map(row_major), device)?;
         let image = Head::closed(&self.image_standard, image.map(row_major), device)?;
         Ok(Map::new(text, image))
@@ -199,13 +194,8 @@ mod tests {
     #[test]
     fn every_closed_form_recovers_a_rotation() {
         let (texts, images, of) = rotated(0.001);
-        let pairs = Pairs {
-            texts: &texts,
-            text_dim: 3,
-            images: &images,
-            image_dim: 3,
-            image_of_text: &of,
-        };
+        let pairs =
+            Pairs { texts: &texts, text_dim: 3, images: &images, image_dim: 3, image_of_text: &of };
         let device = Device::Cpu;
         let maps = [
             ridge(pairs, 1e-4, &device).unwrap(),
@@ -220,13 +210,8 @@ mod tests {
     #[test]
     fn a_map_reads_back_the_same() {
         let (texts, images, of) = rotated(0.1);
-        let pairs = Pairs {
-            texts: &texts,
-            text_dim: 3,
-            images: &images,
-            image_dim: 3,
-            image_of_text: &of,
-        };
+        let pairs =
+            Pairs { texts: &texts, text_dim: 3, images: &images, image_dim: 3, image_of_text: &of };
         let map = cca(pairs, 2, 0.1, &Device::Cpu).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("map.safetensors");
@@ -234,6 +219,9 @@ mod tests {
         let (read, towers) = Map::load(&path, &Device::Cpu).unwrap();
         assert_eq!(towers, ["t", "i"]);
         let texts = EmbeddingMatrix::from_rows(3, texts).unwrap();
-        assert_eq!(map.map_texts(&texts).unwrap().as_slice(), read.map_texts(&texts).unwrap().as_slice());
+        assert_eq!(
+            map.map_texts(&texts).unwrap().as_slice(),
+            read.map_texts(&texts).unwrap().as_slice()
+        );
     }
 }

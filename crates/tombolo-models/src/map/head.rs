@@ -109,9 +109,7 @@ impl Head {
     ) -> Result<Self> {
         let input = standardise.mean.len();
         let linear = match &weight {
-            Some((values, output)) => {
-                Some(Linear::from_columns(values, input, *output, device)?)
-            }
+            Some((values, output)) => Some(Linear::from_columns(values, input, *output, device)?),
             None => None,
         };
         let config = HeadConfig { input, linear: weight.map(|(_, output)| output), hidden: None };

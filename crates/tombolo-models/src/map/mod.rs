@@ -114,10 +114,12 @@ impl Map {
     /// If the file cannot be read or is not a map.
     pub fn load(path: &Path, device: &Device) -> Result<(Self, [String; 2])> {
         let metadata = checkpoint::safetensors::read_metadata(path)?;
-        let malformed =
-            |reason: String| ModelError::Settings { path: path.to_path_buf(), reason };
+        let malformed = |reason: String| ModelError::Settings { path: path.to_path_buf(), reason };
         let field = |name: &str| {
-            metadata.get(name).cloned().ok_or_else(|| malformed(format!("no `{name}` in its metadata")))
+            metadata
+                .get(name)
+                .cloned()
+                .ok_or_else(|| malformed(format!("no `{name}` in its metadata")))
         };
         let config: MapConfig =
             serde_json::from_str(&field("config")?).map_err(|e| malformed(e.to_string()))?;

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use tombolo_kernels::{Activation, attention};
 
 use crate::checkpoint;
-use crate::settings;
 use crate::error::{ModelError, Result};
 use crate::layers::{LayerNorm, Linear, running_places};
+use crate::settings;
 use crate::weights::{Init, Scope, Weights};
 
 /// `config.json` of a BERT checkpoint, as far as the encoder needs it.
@@ -50,7 +50,8 @@ impl Bert {
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
         let config: BertConfig = settings::read_json(&dir.join("config.json"))?;
         let tensors = checkpoint::safetensors::read(&dir.join("model.safetensors"))?;
-        let prefix = if tensors.keys().any(|name| name.starts_with("bert.")) { "bert." } else { "" };
+        let prefix =
+            if tensors.keys().any(|name| name.starts_with("bert.")) { "bert." } else { "" };
         let weights = Weights::fixed(tensors, device)?;
         let root = weights.root();
         let scope = match prefix {

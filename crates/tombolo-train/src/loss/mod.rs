@@ -15,6 +15,7 @@ fn log_softmax(logits: &Tensor) -> Result<Tensor> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(crate) mod checks {
     use candle_core::{Device, Result, Tensor, Var};
 
@@ -35,7 +36,8 @@ pub(crate) mod checks {
         let tensor = |v: &[f32]| Tensor::from_slice(v, shape, &Device::Cpu).unwrap();
         let var = Var::from_tensor(&tensor(values)).unwrap();
         let gradients = loss(&var).unwrap().backward().unwrap();
-        let gradient = gradients.get(&var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let gradient =
+            gradients.get(&var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for i in 0..values.len() {
             let moved = |delta: f32| {
                 let mut moved = values.to_vec();

@@ -62,7 +62,9 @@ pub fn train(
         MapKind::Ridge => ridge(closed, settings.regularisation, device)?,
         MapKind::Procrustes => procrustes(closed, device)?,
         MapKind::Cca => cca(closed, settings.dim, settings.regularisation, device)?,
-        MapKind::Linear | MapKind::Mlp => Training::new(pairs, settings, device, context)?.run(context)?,
+        MapKind::Linear | MapKind::Mlp => {
+            Training::new(pairs, settings, device, context)?.run(context)?
+        }
     })
 }
 
@@ -91,8 +93,7 @@ impl<'a> Training<'a> {
     ) -> Result<Self> {
         let hidden = (settings.kind == MapKind::Mlp).then_some(settings.hidden);
         let head = |input| HeadConfig { input, linear: Some(settings.dim), hidden };
-        let config =
-            MapConfig { text: head(pairs.texts.dim()), image: head(pairs.images.dim()) };
+        let config = MapConfig { text: head(pairs.texts.dim()), image: head(pairs.images.dim()) };
         let start = |seed| {
             let weights = Weights::trainable(seed, device);
             let map = Map::from_weights(&config, &weights)?;
@@ -148,7 +149,15 @@ impl<'a> Training<'a> {
                     return Err(TrainError::Diverged { stage: STAGE, step, loss });
                 }
                 let items = items.len();
-                context.logger.step(Step { stage: STAGE, step, steps, epoch, loss, rate, items })?;
+                context.logger.step(Step {
+                    stage: STAGE,
+                    step,
+                    steps,
+                    epoch,
+                    loss,
+                    rate,
+                    items,
+                })?;
             }
             if (epoch + 1) % 10 == 0 {
                 context.checkpoints.save(STAGE, epoch + 1, &self.state()?)?;
@@ -173,7 +182,7 @@ impl<'a> Training<'a> {
         let (input, inner) = (self.settings.input_dropout, self.settings.dropout);
         let images = dropout(images, input, rng)?;
         let texts = dropout(texts, input, rng)?;
-        let mut drop = |x: Tensor| Ok(dropout(x, inner, rng)?);
+        let mut drop = |x: Tensor| dropout(x, inner, rng);
         let images = self.map.image().forward_with(&images, &mut drop)?;
         let texts = self.map.text().forward_with(&texts, &mut drop)?;
         let scale = self.log_scale.exp()?.minimum(&Tensor::new(LARGEST_SCALE, &self.device)?)?;

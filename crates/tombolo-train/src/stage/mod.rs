@@ -5,8 +5,8 @@ pub mod image;
 pub mod map;
 pub mod text;
 
-pub use contrast::{Contrast, Trained};
 pub(crate) use contrast::embed;
+pub use contrast::{Contrast, Trained};
 
 use crate::run::{Checkpoints, Logger};
 

@@ -44,7 +44,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let picture = tower.preprocess().apply(&photo.pixels);
     let image = encoder.map()?.map_images(&tower.embed(&[picture])?)?;
     let vectors = encoder.texts(&texts, terminal)?;
-    for (place, found) in top_k(image.row(0), &vectors, arguments.top, |_| true)?.iter().enumerate() {
+    for (place, found) in top_k(image.row(0), &vectors, arguments.top, |_| true)?.iter().enumerate()
+    {
         let (rank, text) = (place + 1, texts[found.row]);
         if terminal.json() {
             terminal.document(&json!({ "rank": rank, "score": found.score, "text": text }))?;

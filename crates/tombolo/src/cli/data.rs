@@ -58,7 +58,8 @@ fn document(dataset: &dyn Dataset) -> serde_json::Value {
     let splits = Split::ALL.map(|split| {
         let count = dataset.count(split);
         let standard = standard(dataset, split);
-        let counts = json!({ "images": count.images, "texts": count.texts, "standard_images": standard });
+        let counts =
+            json!({ "images": count.images, "texts": count.texts, "standard_images": standard });
         (split.to_string(), counts)
     });
     let samples = samples(dataset).map(|image| {
@@ -67,7 +68,8 @@ fn document(dataset: &dyn Dataset) -> serde_json::Value {
             dataset.texts_of(image).map(|text| dataset.texts()[text].text.as_str()).collect();
         json!({ "id": entry.id, "split": entry.split.to_string(), "labels": entry.labels, "texts": texts })
     });
-    let facts = dataset.facts().iter().map(|fact| (fact.name.to_owned(), fact.value.clone().into()));
+    let facts =
+        dataset.facts().iter().map(|fact| (fact.name.to_owned(), fact.value.clone().into()));
     json!({
         "dataset": dataset.name(),
         "images": dataset.images().len(),
@@ -85,7 +87,8 @@ fn page(dataset: &dyn Dataset) -> String {
     for split in Split::ALL {
         let count = dataset.count(split);
         let standard = standard(dataset, split).map_or(String::new(), |n| format!("{n} images"));
-        let line = format!("  {:8} {:>8} {:>8}  {standard}", split.as_str(), count.images, count.texts);
+        let line =
+            format!("  {:8} {:>8} {:>8}  {standard}", split.as_str(), count.images, count.texts);
         lines.push(line.trim_end().to_owned());
     }
     let (images, texts) = (dataset.images().len(), dataset.texts().len());

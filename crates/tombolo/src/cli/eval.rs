@@ -150,9 +150,8 @@ fn vectors(
     let image_of_text: Vec<usize> =
         texts.iter().map(|&text| row_of[&dataset.texts()[text].image]).collect();
     let in_split = |image: usize| dataset.images()[image].split == split;
-    let query_texts: Vec<usize> = (0..texts.len())
-        .filter(|&row| in_split(dataset.texts()[texts[row]].image))
-        .collect();
+    let query_texts: Vec<usize> =
+        (0..texts.len()).filter(|&row| in_split(dataset.texts()[texts[row]].image)).collect();
     let mut query_images: Vec<usize> = query_texts.iter().map(|&row| image_of_text[row]).collect();
     query_images.dedup();
     Ok(Vectors {

@@ -177,11 +177,7 @@ impl Answer {
     }
 }
 
-fn answers(
-    library: &Path,
-    encoder: &Encoder,
-    terminal: &Terminal,
-) -> anyhow::Result<Vec<Answer>> {
+fn answers(library: &Path, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<Answer>> {
     let library = Library::open(library)?;
     let map = ImageSide::new(encoder)?;
     let options = SearchOptions { top: SHOWN, map: Some(&map) };
@@ -207,7 +203,10 @@ fn scores(trained: &Measured, untrained: &Measured) -> String {
             trained.queries[0]
         ),
         format!("\n  {:34}{:^24}{:^24}", "recall in %", "image → text", "text → image"),
-        format!("  {:34}{:>6}{:>7}{:>7}    {:>6}{:>7}{:>7}", "", "@1", "@5", "@10", "@1", "@5", "@10"),
+        format!(
+            "  {:34}{:>6}{:>7}{:>7}    {:>6}{:>7}{:>7}",
+            "", "@1", "@5", "@10", "@1", "@5", "@10"
+        ),
     ];
     let row = |name: &str, recalls: [f64; 6]| {
         let [a, b, c, d, e, f] = recalls.map(|recall| 100.0 * recall);

@@ -67,7 +67,11 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 }
 
 /// The unit vector of the query: the sum of what pulls less what pushes.
-fn query(arguments: &Arguments, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<f32>> {
+fn query(
+    arguments: &Arguments,
+    encoder: &Encoder,
+    terminal: &Terminal,
+) -> anyhow::Result<Vec<f32>> {
     let mut terms: Vec<(f32, Term)> = Vec::new();
     let texts = arguments.query.iter().map(|text| (1.0, Term::Text(text)));
     terms.extend(texts.filter(|(_, term)| !term.is_empty()));

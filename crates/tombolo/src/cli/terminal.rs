@@ -176,9 +176,7 @@ fn write_line(text: &str) {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("the template is ours")
-        .progress_chars("━╸ ")
+    ProgressStyle::with_template(template).expect("the template is ours").progress_chars("━╸ ")
 }
 
 /// A duration as people say it: `0.4 s`, `12 s`, `3 min 20 s`.
