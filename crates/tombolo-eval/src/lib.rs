@@ -14,6 +14,7 @@
 mod bootstrap;
 mod error;
 mod evaluate;
+mod gallery;
 mod mean;
 mod metrics;
 mod rank;
@@ -23,6 +24,7 @@ mod scores;
 
 pub use error::EvalError;
 pub use evaluate::{Retrieval, evaluate};
+pub use gallery::{Gallery, QueriesOnly};
 pub use metrics::DirectionMetrics;
 pub use rank::rank;
 pub use rankings::Rankings;

@@ -6,7 +6,6 @@ pub mod loss;
 pub mod optimizer;
 pub mod positives;
 pub mod reference;
-pub mod retrieval;
 pub mod run;
 pub mod schedule;
 mod session;

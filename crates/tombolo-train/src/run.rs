@@ -13,6 +13,10 @@ use tombolo_models::settings::{read_toml, write_toml};
 use crate::error::{Result, TrainError};
 use crate::settings::Settings;
 
+/// What a run that retrains a stage takes over from the one in its place.
+const KEPT: [&str; 5] =
+    ["model.toml", "text.safetensors", "image.safetensors", "tokenizer.json", "metrics.jsonl"];
+
 /// What a run was started with: `plan.toml` of an unfinished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanFile {
@@ -61,7 +65,7 @@ impl RunDir {
             fs::remove_dir_all(&staging).map_err(TrainError::io(&staging))?;
         }
         fs::create_dir_all(staging.join("checkpoints")).map_err(TrainError::io(&staging))?;
-        for part in ["model.toml", "text.safetensors", "image.safetensors", "tokenizer.json"] {
+        for part in KEPT {
             let from = self.out.join(part);
             if from.exists() {
                 fs::copy(&from, staging.join(part)).map_err(TrainError::io(&from))?;

@@ -11,7 +11,6 @@ use tombolo_vectors::EmbeddingMatrix;
 
 use crate::error::{Result, TrainError};
 use crate::positives::Positives;
-use crate::retrieval::{Gallery, Retrieval};
 use crate::run::{Checkpoints, Event, Logger, PlanFile, RunDir};
 use crate::settings::Settings;
 use crate::stage::image::ImageInputs;
@@ -20,6 +19,7 @@ use crate::stage::text::{TextInputs, Words};
 use crate::stage::{Context, Contrast, embed, image, map, text};
 use crate::train::{Plan, Stage};
 use crate::views::Views;
+use tombolo_eval::{Gallery, Retrieval};
 
 /// Items read at a time when a trained tower makes the vectors of all items.
 const BATCH: usize = 128;

@@ -8,10 +8,10 @@ use tombolo_data::dataset::{Dataset, Split};
 use tombolo_models::backbones::Backbones;
 
 use crate::error::Result;
-use crate::retrieval::Retrieval;
 use crate::run::{Event, Logger, PlanFile, RunDir};
 use crate::session::Session;
 use crate::settings::Settings;
+use tombolo_eval::Retrieval;
 
 /// A stage of training, called by what it learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

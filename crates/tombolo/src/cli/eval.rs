@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use tombolo_data::dataset::{self, Dataset, Gallery as Ranked, Split};
-use tombolo_train::retrieval::{Gallery, Retrieval};
+use tombolo_eval::{Gallery, Retrieval};
 use tombolo_vectors::EmbeddingMatrix;
 
 use super::terminal::Terminal;

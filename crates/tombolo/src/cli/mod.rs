@@ -14,6 +14,7 @@ mod train;
 
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use failure::Failure;
@@ -34,10 +35,10 @@ struct Cli {
 #[derive(Args, Clone, Debug)]
 pub struct Global {
     /// Print JSON on standard output: one document, or one line a result
-    #[arg(long, global = true, env = "TOMBOLO_JSON")]
+    #[arg(long, global = true, env = "TOMBOLO_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
     /// Print nothing but results and errors
-    #[arg(long, short, global = true, env = "TOMBOLO_QUIET")]
+    #[arg(long, short, global = true, env = "TOMBOLO_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
     /// Threads to compute with; 0 for all cores
     #[arg(long, global = true, env = "TOMBOLO_THREADS", default_value_t = 0, value_name = "N")]
@@ -46,18 +47,15 @@ pub struct Global {
     #[arg(long, global = true, env = "TOMBOLO_DEVICE", value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,
     /// Use no network: a missing model is an error
-    #[arg(long, global = true, env = "TOMBOLO_OFFLINE")]
+    #[arg(long, global = true, env = "TOMBOLO_OFFLINE", value_parser = FalseyValueParser::new())]
     pub offline: bool,
 }
 
-/// Where networks run.
+/// Where networks run: the processor, or the first device of a kind whose cargo feature is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DeviceName {
-    /// The processor.
     Cpu,
-    /// The first CUDA device (needs the cargo feature `cuda`).
     Cuda,
-    /// The first Metal device (needs the cargo feature `metal`).
     Metal,
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
 use tombolo_search::{Hit, Library, SearchOptions};
@@ -35,7 +36,8 @@ pub struct Arguments {
     #[arg(short = 't', long, env = "TOMBOLO_TOP", default_value_t = 10, value_name = "N")]
     top: usize,
     /// Print paths alone, each ended by a zero byte, for `xargs -0`
-    #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json")]
+    #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json",
+        value_parser = FalseyValueParser::new())]
     null: bool,
     /// The model: a run directory; by default the one that the library was last indexed with
     #[arg(long, env = "TOMBOLO_MODEL")]
@@ -129,6 +131,8 @@ fn document(hit: &Hit) -> serde_json::Value {
     json!({
         "rank": hit.rank, "score": hit.score, "path": hit.item.path, "id": hit.item.id,
         "width": hit.item.width, "height": hit.item.height, "caption": hit.item.caption,
+        // No model is calibrated yet.
+        "probability": null,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use serde_json::json;
 use tombolo_data::dataset;
 use tombolo_train::settings::Settings;
@@ -17,9 +18,10 @@ use crate::report;
 
 /// Train the three stages on a data set, or one: `tombolo train map DATASET --out RUN`
 #[derive(Args)]
+#[command(override_usage = "tombolo train [STAGE] <DATASET> --out <RUN> [OPTIONS]")]
 pub struct Arguments {
     /// A stage (text, image or map) to train alone, then the data set; or the data set alone
-    #[arg(required = true, num_args = 1..=2, value_names = ["STAGE", "DATASET"])]
+    #[arg(required = true, num_args = 1..=2, value_name = "[STAGE] DATASET")]
     what: Vec<String>,
     /// The run directory to write
     #[arg(long, env = "TOMBOLO_OUT", value_name = "RUN")]
@@ -37,7 +39,7 @@ pub struct Arguments {
     #[arg(long, env = "TOMBOLO_SEED", value_name = "N")]
     seed: Option<u64>,
     /// Continue an interrupted run
-    #[arg(long, env = "TOMBOLO_RESUME")]
+    #[arg(long, env = "TOMBOLO_RESUME", value_parser = FalseyValueParser::new())]
     resume: bool,
 }
 

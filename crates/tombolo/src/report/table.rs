@@ -1,7 +1,7 @@
 //! Retrieval metrics as a table for the terminal.
 
 use tombolo_eval::DirectionMetrics;
-use tombolo_train::retrieval::Retrieval;
+use tombolo_eval::Retrieval;
 
 use super::markup::grouped;
 

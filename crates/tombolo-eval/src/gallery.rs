@@ -1,21 +1,10 @@
-//! How well a model finds the texts of images and the images of texts.
+//! A gallery of which only a part are queries, such as held-out items among all.
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-use tombolo_eval::{DirectionMetrics, EvalError, Relevance, rank};
 use tombolo_vectors::EmbeddingMatrix;
 
-/// Retrieval in both directions.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Retrieval {
-    /// Images are queries, texts the gallery.
-    pub image_to_text: DirectionMetrics,
-    /// Texts are queries, images the gallery.
-    pub text_to_image: DirectionMetrics,
-    /// recall@1 + recall@5 + recall@10 of both directions, in percent.
-    pub rsum: f64,
-}
+use crate::{DirectionMetrics, EvalError, Relevance, Retrieval, rank};
 
 /// Mapped vectors of a gallery, and which of them are queries.
 pub struct Gallery<'a> {
@@ -92,8 +81,7 @@ impl Gallery<'_> {
             (self.images.select(self.query_images), self.texts.select(self.query_texts));
         let image_to_text = DirectionMetrics::new(&rank(&images, self.texts, &image_to_text)?)?;
         let text_to_image = DirectionMetrics::new(&rank(&texts, self.images, &text_to_image)?)?;
-        let sum = |m: &DirectionMetrics| m.recall_at_1 + m.recall_at_5 + m.recall_at_10;
-        let rsum = 100.0 * (sum(&image_to_text) + sum(&text_to_image));
+        let rsum = 100.0 * (image_to_text.recall_sum() + text_to_image.recall_sum());
         Ok(Retrieval { image_to_text, text_to_image, rsum })
     }
 }
