@@ -46,7 +46,8 @@ def subset_floor(path):
     at_least("subset, text to image, recall@1", document["text_to_image"]["recall@1"], FLOORS["subset_t2i"])
 
 
-FLOORS = {"emoji_i2t": 0.3, "emoji_t2i": 0.4, "subset_i2t": 0.15, "subset_t2i": 0.12}
+# Measured on two cores, seed 0: emoji 0.767 and 0.882, subset 0.310 and 0.245.
+FLOORS = {"emoji_i2t": 0.68, "emoji_t2i": 0.8, "subset_i2t": 0.25, "subset_t2i": 0.2}
 
 if __name__ == "__main__":
     {"quickstart": quickstart, "subset": subset, "subset-floor": subset_floor}[sys.argv[1]](*sys.argv[2:])

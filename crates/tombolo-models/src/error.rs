@@ -94,6 +94,12 @@ pub enum ModelError {
         /// What was singular.
         reason: String,
     },
+    /// Another process works with the cache of features.
+    #[error("{path}: another process is using this feature cache", path = path.display())]
+    Busy {
+        /// The cache's directory.
+        path: PathBuf,
+    },
     /// The cache of features does not hold what was asked of it.
     #[error("feature cache {path}: {reason}", path = path.display())]
     Features {
@@ -124,7 +130,7 @@ impl ModelError {
                 None => "`tombolo models` lists what can be used; a run directory works too".into(),
             }),
             Self::NotAModel { .. } => {
-                Some("give the directory that `tombolo train … --out RUN` wrote".into())
+                Some("name the directory that `tombolo train … --out RUN` wrote, with --model RUN".into())
             }
             Self::Mismatch { .. } => {
                 Some("retrain the map: `tombolo train map DATASET --out RUN`".into())
@@ -133,6 +139,11 @@ impl ModelError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("the disk is full: free some space, then run the same command again".into())
             }
+            Self::Busy { .. } => Some(
+                "wait until the other training is done (this one can then --resume), or set another \
+                 TOMBOLO_HOME"
+                    .into(),
+            ),
             Self::Features { .. } => {
                 Some("delete the file: features are computed again when missing".into())
             }

@@ -282,7 +282,7 @@ impl TextTower {
         match &self.reader {
             TextReader::Words(tokenizer) => {
                 let ids = texts.iter().map(|t| tokenizer.ids(t)).collect::<Result<Vec<_>>>()?;
-                id_sequences(&ids, &Device::Cpu)
+                id_sequences(&ids, self.tower.device())
             }
             TextReader::Backbone(backbone) => {
                 let (rows, lengths) = backbone.forward(texts)?;

@@ -1,6 +1,6 @@
 //! The semantic encoder of the paper, and the tower that it makes of a backbone.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +138,11 @@ impl Tower {
         &self.config
     }
 
+    /// The device that it runs on.
+    pub fn device(&self) -> &Device {
+        self.class.device()
+    }
+
     /// The state of the `[class]` token, projected and scaled to unit norm: what the stages train.
     ///
     /// # Shapes
@@ -258,7 +263,6 @@ fn pool_sequence(rows: &[f32], top: usize, mean: &mut [f32], largest: &mut [f32]
 mod tests {
     use super::*;
     use crate::weights::Weights;
-    use candle_core::Device;
 
     fn config() -> TowerConfig {
         TowerConfig {

@@ -9,7 +9,7 @@ use tombolo_models::model::{Model, ModelFile, save_model_file, save_tower};
 use tombolo_models::tower::{Tower, TowerConfig};
 use tombolo_vectors::EmbeddingMatrix;
 
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::positives::Positives;
 use crate::run::{Checkpoints, Event, Logger, PlanFile, RunDir};
 use crate::settings::Settings;
@@ -60,14 +60,13 @@ impl<'a> Session<'a> {
             true => Model::open(run.dir())?.file().clone(),
             false => ModelFile::default(),
         };
-        model.training = toml::Table::try_from(&file).expect("settings are always TOML");
+        model.training = training_record(&model.training, &file);
         // They were those of the old map, which a new tower makes stale.
         model.metrics.clear();
         let checkpoints = run.checkpoints();
         let settings = plan.settings.clone();
         let mut session = Self { plan, settings, backbones, run, checkpoints, logger, model };
         session.keep_trained_towers();
-        session.check_needs()?;
         Ok(session)
     }
 
@@ -83,19 +82,6 @@ impl<'a> Session<'a> {
                 settings.positions = tower.tower.positions;
             }
         }
-    }
-
-    /// Stage map needs both towers; they are trained before it or are there already.
-    fn check_needs(&self) -> Result<()> {
-        let has = [(Stage::Text, &self.model.text), (Stage::Image, &self.model.image)];
-        for (needs, tower) in has {
-            let wanted = self.plan.stages.contains(&Stage::Map);
-            if wanted && tower.is_none() && !self.plan.stages.contains(&needs) {
-                let path = self.plan.out.clone();
-                return Err(TrainError::MissingStage { stage: "map", needs: needs.as_str(), path });
-            }
-        }
-        Ok(())
     }
 
     /// Trains what the plan asks for. Returns retrieval on the validation split and the number of images
@@ -289,6 +275,21 @@ impl<'a> Session<'a> {
     fn end(&mut self, summary: String) {
         self.logger.event(Event::End { summary });
     }
+}
+
+/// What `model.toml` says of the training: this run's plan, but of a tower that it does not train the
+/// settings that it was trained with.
+fn training_record(old: &toml::Table, plan: &PlanFile) -> toml::Table {
+    let mut new = toml::Table::try_from(plan).expect("settings are always TOML");
+    let Some(old) = old.get("settings").and_then(toml::Value::as_table) else { return new };
+    let kept = Stage::ALL.map(Stage::as_str).into_iter();
+    let kept = kept.filter(|stage| !plan.stages.iter().any(|trained| trained == stage));
+    for (stage, settings) in kept.filter_map(|stage| Some((stage, old.get(stage)?))) {
+        if let Some(toml::Value::Table(table)) = new.get_mut("settings") {
+            table.insert(stage.to_owned(), settings.clone());
+        }
+    }
+    new
 }
 
 /// The recalls that `model.toml` records.

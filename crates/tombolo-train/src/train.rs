@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use tombolo_data::dataset::{Dataset, Split};
 use tombolo_models::backbones::Backbones;
+use tombolo_models::model::Model;
 
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::run::{Event, Logger, PlanFile, RunDir};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -96,8 +97,27 @@ pub fn train(
         settings: plan.settings.clone(),
     };
     plan.dataset.require(Split::Train)?;
+    check_needs(plan)?;
     let run = RunDir::start(&plan.out, &file, plan.resume, plan.retrain)?;
     let logger = Logger::open(run.dir(), observer)?;
     let (validation, skipped) = Session::open(plan, file, backbones, &run, logger)?.run()?;
     Ok(Outcome { dir: run.finish()?, validation, skipped })
+}
+
+/// Stage map needs both towers: trained before it in this run, or there already.
+fn check_needs(plan: &Plan<'_>) -> Result<()> {
+    let there = Model::open(&plan.out).ok();
+    let there = there.as_ref().map(Model::file);
+    let towers = [
+        (Stage::Text, there.is_some_and(|file| file.text.is_some())),
+        (Stage::Image, there.is_some_and(|file| file.image.is_some())),
+    ];
+    for (needs, there) in towers {
+        let trained = plan.stages.contains(&needs);
+        if plan.stages.contains(&Stage::Map) && !trained && !there {
+            let (needs, path) = (needs.as_str(), plan.out.clone());
+            return Err(TrainError::MissingStage { stage: "map", needs, path });
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig};
 use tombolo_models::backbones::Backbones;
 use tombolo_models::map::Map;
-use tombolo_models::model::{ImageTower, Model, TextTower};
+use tombolo_models::model::{ImageTower, Model, ModelFile, TextTower};
 use tombolo_models::pull::Store;
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -19,6 +19,10 @@ pub const PHOTOS: usize = 16;
 
 /// Texts between two steps of the progress bar.
 const TEXTS: usize = 512;
+
+/// From its model card; Flickr8K's photos are part of Flickr30K.
+const MINILM_CAVEAT: &str = "all-minilm-l6-v2 was trained on captions of Flickr30K and COCO among much \
+                             else: it has seen captions like theirs, never paired with images";
 
 /// Opens the store of models for the device and network use that the flags ask for.
 pub fn backbones(global: &Global) -> anyhow::Result<Backbones> {
@@ -148,6 +152,23 @@ impl Encoder {
         terminal.end_bar();
         Ok(EncodedImages { vectors, read, skipped })
     }
+}
+
+/// What must be said wherever a result of this model is printed.
+pub fn caveats(file: &ModelFile) -> impl Iterator<Item = &'static str> {
+    let backbone = file.text.as_ref().map(|text| text.backbone.as_str());
+    (backbone == Some("all-minilm-l6-v2")).then_some(MINILM_CAVEAT).into_iter()
+}
+
+/// Refuses what looks like the name of a photo that is not there, rather than take it for words.
+pub fn require_words(text: &str) -> anyhow::Result<()> {
+    const ENDINGS: [&str; 8] = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"];
+    let lower = text.to_lowercase();
+    if lower.contains(char::is_whitespace) || !ENDINGS.iter().any(|e| lower.ends_with(e)) {
+        return Ok(());
+    }
+    Err(Misuse::new(format!("{text}: no such photo"), "check the path; words need no ending")
+        .into())
 }
 
 fn load<T>(cell: &OnceCell<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {

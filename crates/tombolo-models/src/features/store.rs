@@ -1,7 +1,7 @@
 //! The feature cache: an append-only file of f16 rows and an index of where each input's rows lie.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -34,11 +34,12 @@ pub struct FeatureStore {
 }
 
 impl FeatureStore {
-    /// Opens, or creates, the store in `dir` for vectors of width `dim`, and waits until no other process
-    /// has it open. What an interrupted run left half-written is cut off.
+    /// Opens, or creates, the store in `dir` for vectors of width `dim`. What an interrupted run left
+    /// half-written is cut off.
     ///
     /// # Errors
-    /// If the directory or a file in it cannot be read or written.
+    /// [`ModelError::Busy`] if another process has it open; or if the directory or a file in it cannot be
+    /// read or written.
     pub fn open(dir: &Path, dim: usize) -> Result<Self> {
         fs::create_dir_all(dir).map_err(ModelError::io(dir))?;
         let (data_path, records_path) = (dir.join("rows.f16"), dir.join("index"));
@@ -48,7 +49,11 @@ impl FeatureStore {
             options.open(path).map_err(ModelError::io(path))
         };
         let (data, mut records) = (open(&data_path)?, open(&records_path)?);
-        records.lock().map_err(ModelError::io(&records_path))?;
+        match records.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ModelError::Busy { path: dir.into() }),
+            Err(TryLockError::Error(error)) => return Err(ModelError::io(&records_path)(error)),
+        }
         let written = data.metadata().map_err(ModelError::io(&data_path))?.len() / (2 * dim as u64);
         let (index, rows) =
             read_index(&mut records, written).map_err(ModelError::io(&records_path))?;

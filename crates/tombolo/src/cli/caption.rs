@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
@@ -30,8 +29,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let file = std::fs::read_to_string(&arguments.texts)
-        .with_context(|| arguments.texts.display().to_string())?;
+    let file = std::fs::read_to_string(&arguments.texts).map_err(|error| {
+        let message = format!("{}: {error}", arguments.texts.display());
+        Misuse::new(message, "give a file with one text a line")
+    })?;
     let texts: Vec<&str> = file.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if texts.is_empty() {
         let message = format!("{} holds no text", arguments.texts.display());

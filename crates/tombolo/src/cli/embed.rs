@@ -13,7 +13,7 @@ use tombolo_vectors::{EmbeddingMatrix, npy};
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
-use crate::model::Encoder;
+use crate::model::{Encoder, require_words};
 
 /// Write the vectors of texts and photos, mapped into the common space, one unit row each
 #[derive(Args)]
@@ -66,11 +66,14 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
             rows[photos[place].0] = Some(vector.to_vec());
         }
     }
+    let missing: Vec<usize> = (0..rows.len()).filter(|&row| rows[row].is_none()).collect();
     let values: Vec<f32> = rows.into_iter().flatten().flatten().collect();
     let matrix = EmbeddingMatrix::from_rows(dim, values)?;
     format.write(&arguments.out, &matrix)?;
     if terminal.json() {
-        terminal.document(&json!({ "out": arguments.out, "rows": matrix.len(), "dim": dim }))?;
+        terminal.document(&json!({
+            "out": arguments.out, "rows": matrix.len(), "dim": dim, "inputs_without_row": missing,
+        }))?;
     } else {
         terminal.note(&format!("{}: {} × {dim}", arguments.out.display(), matrix.len()));
     }
@@ -81,6 +84,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 fn read(input: &str) -> anyhow::Result<Vec<Input>> {
     let path = Path::new(input);
     if !path.is_file() {
+        require_words(input)?;
         return Ok(vec![Input::Text(input.to_owned())]);
     }
     if path.extension().is_some_and(|extension| extension == "txt") {

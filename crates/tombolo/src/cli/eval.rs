@@ -14,7 +14,7 @@ use tombolo_vectors::EmbeddingMatrix;
 
 use super::terminal::Terminal;
 use super::{Global, Outcome};
-use crate::model::Encoder;
+use crate::model::{self, Encoder};
 use crate::report;
 
 /// Measure a model on a data set: recall, precision, average precision and ranks, both directions
@@ -64,7 +64,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let skipped = super::data::warn(dataset.as_ref(), terminal);
     let encoder = Encoder::open(&arguments.model, global)?;
     let measured = measure(dataset.as_ref(), arguments.split, &encoder, terminal)?;
-    let document = document(&arguments, dataset.as_ref(), &measured);
+    let mut document = document(&arguments, dataset.as_ref(), &measured);
+    document["caveats"] = model::caveats(encoder.model().file()).collect();
     if let Some(path) = &arguments.out {
         let text = serde_json::to_string_pretty(&document)?;
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
@@ -73,6 +74,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         terminal.document(&document)?;
     } else {
         terminal.result(&report::table(&measured.retrieval))?;
+        model::caveats(encoder.model().file()).for_each(|caveat| terminal.note(caveat));
     }
     Ok(if skipped + measured.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
 }

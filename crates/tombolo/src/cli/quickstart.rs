@@ -226,12 +226,12 @@ fn scores(trained: &Measured, untrained: &Measured) -> String {
 
 fn next_commands(run: &Path, library: &Path) -> String {
     let (run, library) = (run.display(), library.display());
+    let program = std::env::args().next().unwrap_or_else(|| "tombolo".into());
     format!(
-        "\nTry next:\n  \
-         tombolo search \"a dog and a bone\" --library {library}\n  \
-         tombolo search \"rocket\" --subtract \"space\" --library {library}\n  \
-         open {run}/report.html\n  \
-         tombolo train folder:PHOTOS-WITH-TXT-FILES --out my-model\n  \
-         tombolo index ~/Pictures --library my-photos --model my-model"
+        "\nCurves and examples: {run}/report.html\n\nTry next:\n  \
+         {program} search \"a dog and a bone\" --library {library}\n  \
+         {program} search \"rocket\" --subtract \"space\" --library {library}\n  \
+         {program} train folder:PHOTOS-WITH-TXT-FILES --out my-model\n  \
+         {program} index PHOTOS --library my-photos --model my-model"
     )
 }

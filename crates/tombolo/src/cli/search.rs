@@ -13,7 +13,7 @@ use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::library::{ImageSide, model_of};
-use crate::model::Encoder;
+use crate::model::{Encoder, require_words};
 
 /// Search a library by text, by image, or by both: what is added pulls, what is subtracted pushes
 #[derive(Args)]
@@ -33,8 +33,9 @@ pub struct Arguments {
     #[arg(long, env = "TOMBOLO_SUBTRACT", value_name = "QUERY")]
     subtract: Vec<String>,
     /// How many results
-    #[arg(short = 't', long, env = "TOMBOLO_TOP", default_value_t = 10, value_name = "N")]
-    top: usize,
+    #[arg(short = 't', long, env = "TOMBOLO_TOP", default_value_t = 10, value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    top: u64,
     /// Print paths alone, each ended by a zero byte, for `xargs -0`
     #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json",
         value_parser = FalseyValueParser::new())]
@@ -51,7 +52,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     library.require_model(tower.map_or("", |tower| tower.fingerprint.as_str()))?;
     let query = query(&arguments, &encoder, terminal)?;
     let map = ImageSide::new(&encoder)?;
-    let options = SearchOptions { top: arguments.top, map: Some(&map) };
+    let options = SearchOptions { top: arguments.top as usize, map: Some(&map) };
     let hits = library.search(&query, &options)?;
     if hits.is_empty() {
         terminal.note("the library is empty: `tombolo index FOLDER` fills it");
@@ -78,8 +79,11 @@ fn query(
     let texts = arguments.query.iter().map(|text| (1.0, Term::Text(text)));
     terms.extend(texts.filter(|(_, term)| !term.is_empty()));
     terms.extend(arguments.image.iter().map(|path| (1.0, Term::Photo(path))));
-    terms.extend(arguments.add.iter().map(|q| (1.0, Term::guess(q))));
-    terms.extend(arguments.subtract.iter().map(|q| (-1.0, Term::guess(q))));
+    for (weight, queries) in [(1.0, &arguments.add), (-1.0, &arguments.subtract)] {
+        for query in queries {
+            terms.push((weight, Term::guess(query)?));
+        }
+    }
     if !terms.iter().any(|(weight, _)| *weight > 0.0) {
         let hint = "give words, --image FILE or --add QUERY";
         return Err(Misuse::new("there is nothing to look for", hint).into());
@@ -102,8 +106,13 @@ enum Term<'a> {
 
 impl<'a> Term<'a> {
     /// A file that is there is a photo; anything else is words.
-    fn guess(query: &'a str) -> Self {
-        if Path::new(query).is_file() { Self::Photo(Path::new(query)) } else { Self::Text(query) }
+    fn guess(query: &'a str) -> anyhow::Result<Self> {
+        let path = Path::new(query);
+        if path.is_file() {
+            return Ok(Self::Photo(path));
+        }
+        require_words(query)?;
+        Ok(Self::Text(query))
     }
 
     fn is_empty(&self) -> bool {

@@ -68,6 +68,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         terminal.document(&json!({ "run": outcome.dir, "validation": validation }))?;
     } else if let Some(validation) = &outcome.validation {
         terminal.result(&report::table(validation))?;
+        let trained = tombolo_models::model::Model::open(&outcome.dir)?;
+        model::caveats(trained.file()).for_each(|caveat| terminal.note(caveat));
     }
     terminal.note(&format!("{} is ready; its report is report.html", outcome.dir.display()));
     Ok(if skipped + outcome.skipped > 0 { Outcome::Skipped } else { Outcome::Done })

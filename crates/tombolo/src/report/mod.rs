@@ -44,7 +44,7 @@ pub fn write(dir: &Path, dataset: &dyn Dataset, backbones: &Backbones) -> anyhow
         curves,
         recalls: joined.then(|| recalls(&model.file().metrics)).flatten(),
         samples: if joined { samples::draw(&model, dataset, backbones)? } else { None },
-        notes: parts::notes(&model),
+        notes: crate::model::caveats(model.file()).map(str::to_owned).collect(),
         credits: credits(dataset),
     };
     let path = dir.join("report.html");

@@ -12,11 +12,6 @@ use tombolo_train::settings::StageSettings;
 use super::markup::{counted, grouped};
 use super::page::{Fact, Part};
 
-/// A sentence that whoever reads scores of this backbone should know.
-const MINILM: &str = "all-minilm-l6-v2 was trained on captions of Flickr30K and COCO, among much \
-    else. Captions of Flickr8K are therefore not unseen text to it, though it never saw them paired \
-    with images.";
-
 /// The three parts of a run, in the order of the stages. `plan`: what it was trained with last, if known.
 ///
 /// # Errors
@@ -39,12 +34,6 @@ pub fn describe(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Pa
         tower("image", "Image tower", file.image.as_ref())?,
         Part { stage: "map", title: "Map", facts: map_facts(model, plan)? },
     ])
-}
-
-/// What is worth knowing about the backbones beside the numbers.
-pub fn notes(model: &Model) -> Vec<String> {
-    let backbone = model.file().text.as_ref().map(|tower| tower.backbone.as_str());
-    (backbone == Some("all-minilm-l6-v2")).then(|| MINILM.to_owned()).into_iter().collect()
 }
 
 fn tower_facts(
