@@ -88,7 +88,15 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<(Option<String>, u
         return Some((error.hint(), OURS));
     }
     if let Some(error) = error.downcast_ref::<SearchError>() {
-        return Some((error.hint(), BAD_INPUT));
+        let ours = matches!(
+            error,
+            SearchError::Io { .. }
+                | SearchError::Records { .. }
+                | SearchError::Vectors { .. }
+                | SearchError::VectorCount { .. }
+                | SearchError::Model { .. }
+        );
+        return Some((error.hint(), if ours { OURS } else { BAD_INPUT }));
     }
     if let Some(error) = error.downcast_ref::<EvalError>() {
         return Some((error.hint(), BAD_INPUT));
