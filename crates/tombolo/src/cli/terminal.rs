@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use tombolo_train::run::Event;
 
@@ -94,8 +94,8 @@ impl Terminal {
         self.end_bar();
         let bar = self.new_bar(total);
         let template = match total {
-            Some(_) => "{msg:32} {bar:24} {pos}/{len}  {per_sec}  {eta} left",
-            None => "{msg:32} {spinner} {pos}  {per_sec}",
+            Some(_) => "{msg:32} {bar:24} {pos}/{len}  {rate}  {eta} left",
+            None => "{msg:32} {spinner} {pos}  {rate}",
         };
         bar.set_style(style(template));
         bar.set_message(what.to_owned());
@@ -176,7 +176,12 @@ fn write_line(text: &str) {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is ours").progress_chars("━╸ ")
+    let style = ProgressStyle::with_template(template).expect("the template is ours");
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // A bar that cannot be drawn is no reason to stop.
+        let _ = write!(out, "{:.1}/s", state.per_sec());
+    };
+    style.with_key("rate", rate).progress_chars("━╸ ")
 }
 
 /// A duration as people say it: `0.4 s`, `12 s`, `3 min 20 s`.
