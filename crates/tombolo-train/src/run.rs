@@ -104,19 +104,20 @@ impl RunDir {
     /// # Errors
     /// If a file cannot be removed or the directory not be renamed.
     pub fn finish(self) -> Result<PathBuf> {
-        let leftovers = self.partial.join("checkpoints");
-        fs::remove_dir_all(&leftovers).map_err(TrainError::io(&leftovers))?;
-        let plan = self.partial.join("plan.toml");
-        fs::remove_file(&plan).map_err(TrainError::io(&plan))?;
         sync_folder(&self.partial).map_err(TrainError::io(&self.partial))?;
         let old = self.partial.with_extension("old");
         if self.out.exists() {
             fs::rename(&self.out, &old).map_err(TrainError::io(&self.out))?;
         }
         fs::rename(&self.partial, &self.out).map_err(TrainError::io(&self.out))?;
-        if old.exists() {
-            fs::remove_dir_all(&old).map_err(TrainError::io(&old))?;
+        // Last, so that a kill before the renaming leaves a run that can still be resumed.
+        for leftover in [old, self.out.join("checkpoints")] {
+            if leftover.exists() {
+                fs::remove_dir_all(&leftover).map_err(TrainError::io(&leftover))?;
+            }
         }
+        let plan = self.out.join("plan.toml");
+        fs::remove_file(&plan).map_err(TrainError::io(&plan))?;
         Ok(self.out)
     }
 }

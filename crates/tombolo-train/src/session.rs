@@ -220,7 +220,6 @@ impl<'a> Session<'a> {
         let logger = &mut self.logger;
         let rows = embed(tower, views, BATCH, |done| {
             logger.event(Event::Advance { done: done as u64, loss: None });
-            Ok(())
         })?;
         self.end(format!("vectors of {} {what}", views.len()));
         Ok(EmbeddingMatrix::from_rows(tower.config().dim(), rows)

@@ -185,8 +185,10 @@ fn a_run_killed_at_any_moment_and_resumed_gives_the_same_model() {
                 kills += 1;
             }
         }
-        // A kill before the run directory was there leaves nothing to resume.
-        assert!(dir.path().join("model.partial").exists() || attempt == 0);
+        // Killed after the run was put in its place, while its report was written: there is no more to do.
+        if dir.path().join("model").exists() {
+            break;
+        }
     }
     assert!(kills > 0, "no run was killed");
     assert_eq!(parts(&dir.path().join("model")), parts(&trained().join("model")));

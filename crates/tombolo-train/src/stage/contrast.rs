@@ -210,14 +210,14 @@ pub(crate) fn embed(
     tower: &Tower,
     views: &dyn Views,
     batch: usize,
-    mut done: impl FnMut(usize) -> Result<()>,
+    mut done: impl FnMut(usize),
 ) -> Result<Vec<f32>> {
     let items: Vec<usize> = (0..views.len()).collect();
     let mut out = Vec::with_capacity(views.len() * tower.config().dim());
     for chunk in items.chunks(batch) {
         let vectors = tower.forward(&views.whole(chunk)?)?;
         out.extend(vectors.flatten_all()?.to_vec1::<f32>()?);
-        done(out.len() / tower.config().dim())?;
+        done(out.len() / tower.config().dim());
     }
     Ok(out)
 }

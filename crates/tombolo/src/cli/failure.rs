@@ -5,6 +5,7 @@ use tombolo_data::image::ImageError;
 use tombolo_eval::EvalError;
 use tombolo_models::ModelError;
 use tombolo_models::catalogue::CatalogueError;
+use tombolo_models::checkpoint::CheckpointError;
 use tombolo_models::pull::PullError;
 use tombolo_search::SearchError;
 use tombolo_train::TrainError;
@@ -106,7 +107,10 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<(Option<String>, u
 
 fn model_status(error: &ModelError) -> u8 {
     match error {
-        ModelError::Tensor(_) | ModelError::Io { .. } | ModelError::Pull(_) => OURS,
+        ModelError::Tensor(_)
+        | ModelError::Io { .. }
+        | ModelError::Pull(_)
+        | ModelError::Checkpoint(CheckpointError::Io { .. }) => OURS,
         _ => BAD_INPUT,
     }
 }
