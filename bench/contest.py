@@ -1,0 +1,86 @@
+"""Contestants of one row: processes that have loaded everything and take turns at the same work."""
+
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+class Contestant:
+    """A process that speaks the protocol of peers/worker.py."""
+
+    def __init__(self, argv, environment):
+        self.argv = [str(part) for part in argv]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            self.argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
+        )
+        self.expect("ready")
+
+    def answer(self):
+        answer = self.process.stdout.readline().strip()
+        if not answer:
+            self.process.wait()
+            self.errors.seek(0)
+            raise RuntimeError(f"{' '.join(self.argv)}: {self.errors.read()[-2000:]}")
+        return answer
+
+    def expect(self, wanted):
+        answer = self.answer()
+        if answer != wanted:
+            raise RuntimeError(f"{' '.join(self.argv)}: expected {wanted}, found {answer}")
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def time(self):
+        self.ask("time")
+        return float(self.answer())
+
+    def result(self, folder):
+        path = Path(folder) / "result.npy"
+        self.ask(f"save {path}")
+        self.expect("saved")
+        return np.load(path)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Command:
+    """A whole process, from its start to its end, as a contestant."""
+
+    def __init__(self, argv, environment):
+        self.argv, self.environment = [str(part) for part in argv], environment
+
+    def time(self):
+        start = time.perf_counter()
+        done = subprocess.run(self.argv, env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(self.argv)}: {done.stderr[-2000:]}")
+        self.output = done.stdout
+        return time.perf_counter() - start
+
+    def close(self):
+        pass
+
+
+def take_turns(contestants, rounds, pause=0.3):
+    """Median seconds of each, after one round that is not counted. The pause lets waiting threads fall asleep."""
+    seconds = {name: [] for name in contestants}
+    for number in range(rounds + 1):
+        for name, contestant in contestants.items():
+            time.sleep(pause)
+            spent = contestant.time()
+            if number or rounds == 0:
+                seconds[name].append(spent)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def relative_error(found, expected):
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))

@@ -1,0 +1,139 @@
+"""Makes the inputs of the benchmarks in a cache folder: the same weights and the same data for every contestant.
+
+    python bench/prepare.py --cache CACHE --models MODELS [--flickr8k FOLDER]
+
+MODELS is the folder models/ of TOMBOLO_HOME; what is already in CACHE is kept.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+import networks
+
+CELLS, DIM = 197, 384
+
+
+def once(path, make):
+    if not path.exists():
+        print(f"making {path.name}", file=sys.stderr)
+        temporary = path.with_name("part-" + path.name)
+        make(temporary)
+        temporary.rename(path)
+
+
+def pictures(count, path):
+    """Pictures [count, 224, 224, 3] as preprocessing leaves them: about zero mean and unit deviation."""
+    generator = np.random.default_rng(1)
+    coarse = generator.normal(size=(count, 14, 14, 3)).repeat(16, 1).repeat(16, 2)
+    noise = 0.3 * generator.normal(size=(count, 224, 224, 3))
+    with path.open("wb") as file:
+        np.save(file, (coarse + noise).astype(np.float32))
+
+
+def hugging_face_vit(state):
+    """timm's names and packed projections as transformers has them."""
+    tensors = {
+        "embeddings.cls_token": state["cls_token"],
+        "embeddings.position_embeddings": state["pos_embed"],
+        "layernorm.weight": state["norm.weight"],
+        "layernorm.bias": state["norm.bias"],
+    }
+    for kind in ("weight", "bias"):
+        tensors[f"embeddings.patch_embeddings.projection.{kind}"] = state[f"patch_embed.proj.{kind}"]
+        for layer in range(12):
+            ours, theirs = f"encoder.layer.{layer}", f"blocks.{layer}"
+            parts = state[f"{theirs}.attn.qkv.{kind}"].chunk(3)
+            for part, tensor in zip(("query", "key", "value"), parts):
+                tensors[f"{ours}.attention.attention.{part}.{kind}"] = tensor.contiguous()
+            for name, timm_name in {
+                "attention.output.dense": "attn.proj", "layernorm_before": "norm1", "layernorm_after": "norm2",
+                "intermediate.dense": "mlp.fc1", "output.dense": "mlp.fc2",
+            }.items():
+                tensors[f"{ours}.{name}.{kind}"] = state[f"{theirs}.{timm_name}.{kind}"]
+    return tensors
+
+
+def vit(folder):
+    """A ViT-S/16 with seeded random weights, in timm's form and in Hugging Face's."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    folder.mkdir()
+    state = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0).state_dict()
+    torch.save(state, folder / "timm.pt")
+    save_file(hugging_face_vit(state), folder / "model.safetensors")
+    config = dict(
+        model_type="vit", hidden_size=DIM, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536,
+        image_size=224, patch_size=16, layer_norm_eps=1e-6, hidden_act="gelu",
+    )
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def minilm_onnx(weights, path):
+    """MiniLM exported, then fused by ONNX Runtime's own optimiser for transformers."""
+    from onnxruntime.transformers import optimizer
+
+    ids = torch.ones(2, 7, dtype=torch.int64)
+    axes = {0: "batch", 1: "tokens"}
+    names = ["input_ids", "attention_mask"]
+    networks.export(networks.minilm(weights), (ids, ids), names, path, {name: axes for name in names + ["output"]})
+    fused = optimizer.optimize_model(str(path), model_type="bert", num_heads=12, hidden_size=384, opt_level=1)
+    fused.save_model_to_file(str(path))
+
+
+def base(path, rows=1_000_000, dim=512):
+    """Unit vectors around 5,000 centres, as embeddings lie, with 1,000 queries beside them."""
+    generator = np.random.default_rng(2)
+    centres = generator.normal(size=(5_000, dim)).astype(np.float32)
+    vectors = np.lib.format.open_memmap(path, "w+", np.float32, (rows + 1_000, dim))
+    for start in range(0, len(vectors), 50_000):
+        block = vectors[start : start + 50_000]
+        block[:] = centres[generator.integers(len(centres), size=len(block))]
+        block += generator.normal(size=block.shape).astype(np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    vectors.flush()
+
+
+def pairs(path, rows=30_000, text=768, image=2816, latent=128):
+    """Vectors of pairs that share a latent part, as wide as the default towers'."""
+    generator = np.random.default_rng(3)
+    shared = generator.normal(size=(rows, latent)).astype(np.float32)
+    side = lambda width: (
+        shared @ generator.normal(size=(latent, width)).astype(np.float32)
+        + 5 * generator.normal(size=(rows, width)).astype(np.float32)
+    )
+    with path.open("wb") as file:
+        np.savez(file, text=side(text), image=side(image))
+
+
+def captions(flickr8k, path):
+    images = json.loads((flickr8k / "dataset_flickr8k.json").read_text())["images"]
+    path.write_text(json.dumps([sentence["raw"] for image in images for sentence in image["sentences"]]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for name in ("cache", "models", "flickr8k"):
+        parser.add_argument(f"--{name}", type=Path, required=name != "flickr8k")
+    arguments = parser.parse_args()
+    cache, models, flickr8k = arguments.cache, arguments.models, arguments.flickr8k
+    cache.mkdir(parents=True, exist_ok=True)
+    once(cache / "pictures.npy", lambda path: pictures(16, path))
+    once(cache / "vit", vit)
+    sample = torch.zeros(8, 3, 224, 224)
+    once(cache / "vit.onnx", lambda p: networks.export(networks.vit(cache / "vit"), (sample,), ["input"], p))
+    weights = models / "efficientnet-lite0/model.pth"
+    sample = torch.zeros(16, 3, 224, 224)
+    once(cache / "lite0.onnx", lambda p: networks.export(networks.efficientnet(weights), (sample,), ["input"], p))
+    once(cache / "minilm.onnx", lambda path: minilm_onnx(models / "all-minilm-l6-v2", path))
+    once(cache / "base.npy", base)
+    once(cache / "pairs.npz", pairs)
+    if flickr8k:
+        once(cache / "captions.json", lambda path: captions(flickr8k, path))

@@ -1,0 +1,21 @@
+//! The works, one file each: what is loaded before, and what is timed.
+
+mod encode;
+
+use anyhow::bail;
+
+use crate::Inputs;
+use crate::npy::Array;
+
+/// Does the work once and returns its result, which is compared with the peers'.
+pub type Work = Box<dyn FnMut() -> anyhow::Result<Array>>;
+
+/// Loads what the named work needs.
+pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
+    match name {
+        "minilm_captions" => encode::minilm_captions(inputs),
+        "efficientnet_lite0" => encode::efficientnet_lite0(inputs),
+        "vit_s16" => encode::vit_s16(inputs),
+        _ => bail!("unknown work `{name}`"),
+    }
+}
