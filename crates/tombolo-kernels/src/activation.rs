@@ -3,7 +3,10 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use crate::curves::activate;
 use crate::host::{operand, with_values};
+use crate::lanes::{Isa, over_lanes};
+use crate::product::WIDEST;
 use crate::simd::{erf, exp, multiversioned};
 
 /// Rows per task: large enough to outweigh the scheduling, fixed so that sums do not depend on threads.
@@ -20,6 +23,12 @@ pub enum Activation {
     Relu6,
     /// y = x·Φ(x), the exact GELU (Hendrycks and Gimpel 2016).
     Gelu,
+    /// y = x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) ÷ 2, the same paper's approximation.
+    GeluTanh,
+    /// y = x·σ(1.702·x), CLIP's approximation.
+    QuickGelu,
+    /// y = x·σ(x), also called SiLU (Ramachandran et al. 2017).
+    Swish,
 }
 
 /// `activation(x + bias)` in one pass over all cores.
@@ -43,6 +52,9 @@ fn bias_activation_composed(x: &Tensor, bias: &Tensor, activation: Activation) -
         Activation::Relu => x.relu(),
         Activation::Relu6 => x.clamp(0f32, 6f32),
         Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+        Activation::QuickGelu => &x / ((&x * -1.702)?.exp()? + 1.0)?,
+        Activation::Swish => x.silu(),
     }
 }
 
@@ -125,18 +137,31 @@ pub(crate) fn sum_in_order(partial: &[Vec<f32>], dim: usize) -> Vec<f32> {
     total
 }
 
-multiversioned! {
-    /// `rows` = activation(`rows` + `bias`), in place, for any number of rows as long as `bias`.
-    pub(crate) fn add_bias_activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
-        for row in rows.chunks_exact_mut(bias.len()) {
-            let pairs = row.iter_mut().zip(bias);
-            match activation {
-                Activation::Identity => pairs.for_each(|(x, b)| *x += b),
-                Activation::Relu => pairs.for_each(|(x, b)| *x = (*x + b).max(0.0)),
-                Activation::Relu6 => pairs.for_each(|(x, b)| *x = (*x + b).clamp(0.0, 6.0)),
-                Activation::Gelu => pairs.for_each(|(x, b)| *x = gelu(*x + b)),
-            }
+/// `rows` = activation(`rows` + `bias`), in place, for any number of rows as long as `bias`.
+fn add_bias_activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
+    for row in rows.chunks_exact_mut(bias.len()) {
+        // SAFETY: both have the same length.
+        unsafe { activate_row(Isa::best(), row, bias.as_ptr(), activation) };
+    }
+}
+
+over_lanes! {
+    /// One row, vector by vector; what is left over goes through a vector of its own.
+    unsafe fn activate_row<L>(row: &mut [f32], bias: *const f32, activation: Activation) {
+        let whole = row.len() / L::COUNT * L::COUNT;
+        for at in (0..whole).step_by(L::COUNT) {
+            let x = row.as_mut_ptr().add(at);
+            let sum = L::add(L::load(x), L::load(bias.add(at)));
+            L::store(x, activate::<L>(sum, activation));
         }
+        let mut rest = [0.0; WIDEST];
+        let left = row.len() - whole;
+        for (i, (x, value)) in rest.iter_mut().zip(&row[whole..]).enumerate() {
+            *x = *value + *bias.add(whole + i);
+        }
+        let activated = activate::<L>(L::load(rest.as_ptr()), activation);
+        L::store(rest.as_mut_ptr(), activated);
+        row[whole..].copy_from_slice(&rest[..left]);
     }
 }
 
@@ -157,6 +182,9 @@ multiversioned! {
                     Activation::Relu => f32::from(x + b > 0.0),
                     Activation::Relu6 => f32::from(x + b > 0.0 && x + b < 6.0),
                     Activation::Gelu => gelu_slope(x + b),
+                    Activation::GeluTanh => gelu_tanh_slope(x + b),
+                    Activation::QuickGelu => gate_slope(x + b, 1.702),
+                    Activation::Swish => gate_slope(x + b, 1.0),
                 };
                 *s += *g;
             }
@@ -165,13 +193,24 @@ multiversioned! {
 }
 
 #[inline(always)]
-fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
-}
-
-#[inline(always)]
 fn gelu_slope(x: f32) -> f32 {
     const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
     let cdf = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
     cdf + x * INVERSE_SQRT_2PI * exp(-0.5 * x * x)
+}
+
+#[inline(always)]
+fn gelu_tanh_slope(x: f32) -> f32 {
+    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+    let inner = SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x);
+    let tanh = 1.0 - 2.0 / (exp(2.0 * inner) + 1.0);
+    let slope = SQRT_2_OVER_PI * (1.0 + 3.0 * 0.044_715 * x * x);
+    0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * slope
+}
+
+/// The slope of x·σ(f·x).
+#[inline(always)]
+fn gate_slope(x: f32, f: f32) -> f32 {
+    let sigmoid = 1.0 / (1.0 + exp(-f * x));
+    sigmoid * (1.0 + f * x * (1.0 - sigmoid))
 }

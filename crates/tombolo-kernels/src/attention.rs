@@ -5,6 +5,8 @@ use rayon::prelude::*;
 
 use crate::host::{operand, with_values};
 use crate::matmul::{Block, multiply};
+use crate::panels::Panels;
+use crate::product::Rows;
 use crate::simd::{exp, multiversioned};
 
 /// Multi-head self-attention (Vaswani et al. 2017, equation 1) within each of several sequences that lie
@@ -87,11 +89,35 @@ impl Geometry {
         Block::new(&qkv[start..], rows, self.head_dim, 3 * self.dim)
     }
 
+    /// Queries (part 0), keys (1) or values (2) of one head as rows of a product.
+    fn rows<'a>(&self, qkv: &'a [f32], part: usize, head: usize, count: usize) -> Rows<'a> {
+        let Block { values, cols: depth, row_stride: stride, .. } =
+            self.part(qkv, part, head, count);
+        Rows { values, count, depth, stride }
+    }
+
     /// Attention weights of one head, `[length, length]`.
-    fn weights(&self, qkv: &[f32], head: usize, length: usize, out: &mut [f32]) {
-        let (queries, keys) = (self.part(qkv, 0, head, length), self.part(qkv, 1, head, length));
-        multiply(queries, keys.transposed(), self.scale(), out, length);
-        softmax_rows(out, length);
+    fn weights(&self, qkv: &[f32], head: usize, length: usize, scratch: &mut Scratch) {
+        let keys = self.rows(qkv, 1, head, length);
+        scratch.panels.pack_transposed(keys);
+        let queries = self.rows(qkv, 0, head, length);
+        scratch.panels.product(queries, &mut scratch.weights, length);
+        softmax_rows(&mut scratch.weights, length, self.scale());
+    }
+
+    /// Attention within one sequence, on the calling thread.
+    ///
+    /// # Shapes
+    /// `qkv`: `[length, 3 · dim]`, `out`: `[length, dim]`.
+    fn forward(&self, qkv: &[f32], length: usize, scratch: &mut Scratch, out: &mut [f32]) {
+        scratch.weights.resize(length * length, 0.0);
+        for head in 0..self.heads {
+            self.weights(qkv, head, length, scratch);
+            scratch.panels.pack(self.rows(qkv, 2, head, length));
+            let weights =
+                Rows { values: &scratch.weights, count: length, depth: length, stride: length };
+            scratch.panels.product(weights, &mut out[head * self.head_dim..], self.dim);
+        }
     }
 }
 
@@ -122,30 +148,47 @@ struct Attention {
     lengths: Vec<usize>,
 }
 
-impl Attention {
-    fn forward_sequence(&self, qkv: &[f32], length: usize, out: &mut [f32]) {
-        let g = self.geometry;
-        let mut weights = vec![0.0; length * length];
-        for head in 0..g.heads {
-            g.weights(qkv, head, length, &mut weights);
-            let weights = Block::new(&weights, length, length, length);
-            let values = g.part(qkv, 2, head, length);
-            multiply(weights, values, 1.0, &mut out[head * g.head_dim..], g.dim);
-        }
-    }
+/// Room for one sequence's attention, used again for the next.
+#[derive(Default)]
+struct Scratch {
+    weights: Vec<f32>,
+    panels: Panels,
+}
 
+/// [`attention`] on the calling thread, from slice to slice.
+///
+/// # Shapes
+/// `qkv`: `[rows, 3 · dim]`, `out`: `[rows, dim]`, `lengths`: the rows of each sequence, `rows` in sum.
+///
+/// # Panics
+/// If the lengths do not agree, or `heads` does not divide `dim`.
+pub fn attend(qkv: &[f32], heads: usize, lengths: &[usize], out: &mut [f32]) {
+    let rows: usize = lengths.iter().sum();
+    let dim = out.len() / rows.max(1);
+    assert_eq!((out.len(), qkv.len()), (rows * dim, 3 * rows * dim), "sequences of attention");
+    assert_eq!(dim % heads, 0, "heads of attention");
+    let geometry = Geometry { heads, head_dim: dim / heads, dim };
+    let mut scratch = Scratch::default();
+    let parts = split_mut(out, lengths, dim).into_iter().zip(split(qkv, lengths, 3 * dim));
+    for ((out, qkv), &length) in parts.zip(lengths) {
+        geometry.forward(qkv, length, &mut scratch, out);
+    }
+}
+
+impl Attention {
     fn backward_sequence(&self, qkv: &[f32], grad: &[f32], length: usize, out: &mut [f32]) {
         let g = self.geometry;
-        let mut weights = vec![0.0; length * length];
+        let mut scratch = Scratch::default();
+        scratch.weights.resize(length * length, 0.0);
         let mut grad_scores = vec![0.0; length * length];
         for head in 0..g.heads {
-            g.weights(qkv, head, length, &mut weights);
+            g.weights(qkv, head, length, &mut scratch);
             let grad = Block::new(&grad[head * g.head_dim..], length, g.head_dim, g.dim);
             let values = g.part(qkv, 2, head, length);
             multiply(grad, values.transposed(), 1.0, &mut grad_scores, length);
-            softmax_gradient(&mut grad_scores, &weights, length);
+            softmax_gradient(&mut grad_scores, &scratch.weights, length);
 
-            let weights = Block::new(&weights, length, length, length);
+            let weights = Block::new(&scratch.weights, length, length, length);
             let scores = Block::new(&grad_scores, length, length, length);
             let (queries, keys) = (g.part(qkv, 0, head, length), g.part(qkv, 1, head, length));
             let start = |part: usize| part * g.dim + head * g.head_dim;
@@ -171,7 +214,9 @@ impl CustomOp1 for Attention {
             .into_par_iter()
             .zip(split(qkv, lengths, 3 * dim))
             .zip(lengths)
-            .for_each(|((out, qkv), &length)| self.forward_sequence(qkv, length, out));
+            .for_each_init(Scratch::default, |scratch, ((out, qkv), &length)| {
+                self.geometry.forward(qkv, length, scratch, out);
+            });
         Ok((CpuStorage::F32(out), (rows, dim).into()))
     }
 
@@ -196,14 +241,25 @@ impl CustomOp1 for Attention {
 }
 
 multiversioned! {
-    fn softmax_rows(scores: &mut [f32], width: usize) {
+    /// softmax(`scale` · row) of each row.
+    fn softmax_rows(scores: &mut [f32], width: usize, scale: f32) {
         for row in scores.chunks_exact_mut(width) {
-            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            row.iter_mut().for_each(|x| *x = exp(*x - max));
-            let inverse = 1.0 / row.iter().sum::<f32>();
+            let max = lanes(row, f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
+            row.iter_mut().for_each(|x| *x = exp(scale * (*x - max)));
+            let inverse = 1.0 / lanes(row, 0.0, |a, b| a + b);
             row.iter_mut().for_each(|x| *x *= inverse);
         }
     }
+}
+
+/// A row folded in eight lanes, so that it vectorises.
+#[inline(always)]
+fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [start; 8];
+    for chunk in row.chunks(8) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = f(*lane, *x));
+    }
+    lanes.into_iter().fold(start, f)
 }
 
 multiversioned! {

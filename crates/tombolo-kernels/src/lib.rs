@@ -10,12 +10,22 @@
 mod activation;
 mod attention;
 mod conv;
+mod curves;
+mod depthwise;
 mod host;
+mod inverted;
+mod lanes;
+mod linear;
 mod matmul;
 mod norm;
+mod panels;
+mod product;
 mod simd;
 
 pub use activation::{Activation, bias_activation};
-pub use attention::{attention, attention_composed};
-pub use conv::{Conv2d, depthwise, patches, pointwise};
-pub use norm::{layer_norm, layer_norm_composed};
+pub use attention::{attend, attention, attention_composed};
+pub use conv::Conv2d;
+pub use inverted::{Expansion, InvertedResidual};
+pub use lanes::Isa;
+pub use linear::{PackedLinear, linear_unpacked};
+pub use norm::{layer_norm, layer_norm_composed, normalise};

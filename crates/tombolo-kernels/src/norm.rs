@@ -128,7 +128,9 @@ fn lanes_sum<'a>(chunks: impl Iterator<Item = &'a [f32]>, f: impl Fn(f32) -> f32
 }
 
 multiversioned! {
-    fn normalise(rows: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
+    /// Layer norm of rows as long as `weight` and `bias`, in place, on the calling thread; see
+    /// [`layer_norm`].
+    pub fn normalise(rows: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
         for row in rows.chunks_exact_mut(weight.len()) {
             let (mean, inverse) = moments(row, eps);
             for ((x, w), b) in row.iter_mut().zip(weight).zip(bias) {

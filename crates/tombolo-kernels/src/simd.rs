@@ -1,7 +1,7 @@
 //! One source, several instruction sets: the form for the running processor is chosen at run time.
 
-/// Defines a function whose body is compiled twice on x86-64, with AVX2 + FMA and for the baseline, and
-/// picks between them when called. The body must not contain closures that outlive it.
+/// Defines a function whose body is compiled for each instruction set of x86-64 that we know, and picks
+/// between them when called: the compiler vectorises it. (NEON belongs to every 64-bit ARM.)
 macro_rules! multiversioned {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -15,11 +15,15 @@ macro_rules! multiversioned {
                 fn with_avx2($($arg: $ty),*) {
                     body($($arg),*)
                 }
-                if std::arch::is_x86_feature_detected!("avx2")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
-                    // SAFETY: the processor has just been seen to support AVX2 and FMA.
-                    return unsafe { with_avx2($($arg),*) };
+                #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma")]
+                fn with_avx512($($arg: $ty),*) {
+                    body($($arg),*)
+                }
+                match $crate::lanes::Isa::best().set() {
+                    // SAFETY: an `Isa` exists only where the processor has it.
+                    $crate::lanes::Set::Avx512 => return unsafe { with_avx512($($arg),*) },
+                    $crate::lanes::Set::Avx2 => return unsafe { with_avx2($($arg),*) },
+                    $crate::lanes::Set::Portable => {}
                 }
             }
             body($($arg),*)

@@ -58,13 +58,6 @@ impl Linear {
         &self.bias
     }
 
-    /// Stacks several layers of the same input into one, so that one product serves them all.
-    pub(crate) fn stacked(layers: &[Self]) -> Result<Self> {
-        let weights: Vec<_> = layers.iter().map(|l| &l.weight).collect();
-        let biases: Vec<_> = layers.iter().map(|l| &l.bias).collect();
-        Ok(Self { weight: Tensor::cat(&weights, 0)?, bias: Tensor::cat(&biases, 0)? })
-    }
-
     /// `x`: `[rows, input]`. Returns `[rows, output]`.
     ///
     /// # Errors

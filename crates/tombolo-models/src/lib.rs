@@ -3,6 +3,7 @@
 pub mod backbones;
 pub mod catalogue;
 pub mod checkpoint;
+mod encoder;
 mod error;
 pub mod features;
 pub mod image;

@@ -5,6 +5,7 @@
 mod atomic;
 mod element;
 mod error;
+mod mapped;
 mod pickle;
 pub mod pth;
 pub mod safetensors;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 pub use atomic::{sync_folder, write_atomically};
 pub use error::CheckpointError;
+pub use mapped::{MappedTensors, Values};
 pub use pickle::PickleError;
 
 /// A tensor in memory: row-major, every element type converted to f32.
@@ -50,7 +52,7 @@ pub fn take(
         return Err(CheckpointError::Missing {
             path: path.to_path_buf(),
             name: name.to_owned(),
-            others: similar(tensors, name),
+            others: similar(tensors.keys(), name),
         });
     };
     if found.shape != expected {
@@ -65,11 +67,11 @@ pub fn take(
 }
 
 /// Up to three names that end like `name` does: a checkpoint of the right kind often differs by a prefix only.
-fn similar(tensors: &Tensors, name: &str) -> Vec<String> {
+fn similar<'a>(names: impl Iterator<Item = &'a String>, name: &str) -> Vec<String> {
     let common = |other: &str| {
         name.bytes().rev().zip(other.bytes().rev()).take_while(|(a, b)| a == b).count()
     };
-    let mut names: Vec<_> = tensors.keys().map(|other| (common(other), other)).collect();
+    let mut names: Vec<_> = names.map(|other| (common(other), other)).collect();
     names.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     names.into_iter().take(3).map(|(_, other)| other.clone()).collect()
 }

@@ -117,7 +117,11 @@ pub(super) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     unsafe { Mmap::map(&file) }.map_err(CheckpointError::io(path, "map"))
 }
 
-fn element_type(path: &Path, name: &str, dtype: Dtype) -> Result<ElementType, CheckpointError> {
+pub(super) fn element_type(
+    path: &Path,
+    name: &str,
+    dtype: Dtype,
+) -> Result<ElementType, CheckpointError> {
     Ok(match dtype {
         Dtype::F64 => ElementType::F64,
         Dtype::F32 => ElementType::F32,
@@ -141,7 +145,7 @@ fn element_type(path: &Path, name: &str, dtype: Dtype) -> Result<ElementType, Ch
     })
 }
 
-fn damaged(path: &Path, bytes: &[u8], error: &SafeTensorError) -> CheckpointError {
+pub(super) fn damaged(path: &Path, bytes: &[u8], error: &SafeTensorError) -> CheckpointError {
     let found = bytes.len() as u64;
     let path = path.to_path_buf();
     match (error, expected_length(bytes)) {

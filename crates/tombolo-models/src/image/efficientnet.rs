@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use tombolo_kernels::{Activation, Conv2d, depthwise, patches, pointwise};
+use tombolo_kernels::{Activation, Expansion, InvertedResidual, PackedLinear};
 
 use crate::checkpoint::{HostTensor, Tensors, pth};
 use crate::error::{ModelError, Result};
@@ -90,9 +90,8 @@ struct BlockShape {
 /// A frozen EfficientNet-Lite up to its last feature map.
 pub struct EfficientNet {
     size: usize,
-    stem: Pointwise,
-    blocks: Vec<Block>,
-    head: Pointwise,
+    blocks: Vec<InvertedResidual>,
+    head: PackedLinear,
 }
 
 /// Width of the vectors of the last feature map.
@@ -109,14 +108,13 @@ impl EfficientNet {
 
     fn new(tensors: Tensors, size: usize, shapes: &[BlockShape]) -> Result<Self> {
         let folder = Folder { tensors };
-        let stem = folder.pointwise("_conv_stem", "_bn0", Activation::Relu6)?;
         let blocks = shapes
             .iter()
             .enumerate()
-            .map(|(index, shape)| Block::new(&folder, index, shape))
+            .map(|(index, shape)| folder.block(index, shape))
             .collect::<Result<_>>()?;
-        let head = folder.pointwise("_conv_head", "_bn1", Activation::Relu6)?;
-        Ok(Self { size, stem, blocks, head })
+        let head = folder.linear("_conv_head", "_bn1")?;
+        Ok(Self { size, blocks, head })
     }
 
     /// Side of the input in pixels.
@@ -126,9 +124,10 @@ impl EfficientNet {
 
     /// Cells of the last feature map.
     pub fn cells(&self) -> usize {
-        let stem = self.size.div_ceil(2);
-        let strides = self.blocks.iter().map(|block| block.depthwise.stride);
-        strides.fold(stem, usize::div_ceil).pow(2)
+        let square = (self.size, self.size);
+        let (height, width) =
+            self.blocks.iter().fold(square, |size, block| block.output_size(size));
+        height * width
     }
 
     /// The last feature map of each picture; one picture a core at a time.
@@ -142,83 +141,19 @@ impl EfficientNet {
     /// If a picture is not of that length.
     pub fn forward(&self, pictures: &[Vec<f32>], device: &Device) -> Result<Tensor> {
         let maps: Vec<Vec<f32>> = pictures.par_iter().map(|p| self.forward_one(p)).collect();
-        let shape = (pictures.len(), self.cells(), self.head.bias.len());
+        let shape = (pictures.len(), self.cells(), self.head.outputs());
         Ok(Tensor::from_vec(maps.concat(), shape, device)?)
     }
 
     fn forward_one(&self, picture: &[f32]) -> Vec<f32> {
-        let stem = Conv2d::same(3, 2, (self.size, self.size));
-        let mut x = self.stem.forward(&patches(&stem, picture, 3), None);
-        let mut size = stem.output;
+        let mut x = picture.to_vec();
+        let mut size = (self.size, self.size);
         for block in &self.blocks {
             (x, size) = block.forward(x, size);
         }
-        self.head.forward(&x, None)
-    }
-}
-
-/// An inverted residual: expansion, depthwise convolution, projection (Sandler et al. 2018).
-struct Block {
-    expand: Option<Pointwise>,
-    depthwise: Depthwise,
-    project: Pointwise,
-    residual: bool,
-}
-
-impl Block {
-    fn new(folder: &Folder, index: usize, shape: &BlockShape) -> Result<Self> {
-        let name = |part: &str| format!("_blocks.{index}.{part}");
-        let expand = match index {
-            0 => None,
-            _ => Some(folder.pointwise(&name("_expand_conv"), &name("_bn0"), Activation::Relu6)?),
-        };
-        let (weight, bias) = folder.folded(&name("_depthwise_conv"), &name("_bn1"))?;
-        let taps = shape.kernel * shape.kernel;
-        folder.expect(&name("_depthwise_conv.weight"), weight.len(), taps * bias.len())?;
-        let project =
-            folder.pointwise(&name("_project_conv"), &name("_bn2"), Activation::Identity)?;
-        folder.expect(&name("_project_conv.weight"), project.bias.len(), shape.channels)?;
-        let depthwise = Depthwise { weight, bias, kernel: shape.kernel, stride: shape.stride };
-        Ok(Self { expand, depthwise, project, residual: shape.residual })
-    }
-
-    fn forward(&self, x: Vec<f32>, size: (usize, usize)) -> (Vec<f32>, (usize, usize)) {
-        let expanded = self.expand.as_ref().map(|expand| expand.forward(&x, None));
-        let (inner, size) = self.depthwise.forward(expanded.as_deref().unwrap_or(&x), size);
-        (self.project.forward(&inner, self.residual.then_some(&x)), size)
-    }
-}
-
-struct Depthwise {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    kernel: usize,
-    stride: usize,
-}
-
-impl Depthwise {
-    fn forward(&self, x: &[f32], size: (usize, usize)) -> (Vec<f32>, (usize, usize)) {
-        let conv = Conv2d::same(self.kernel, self.stride, size);
-        let mut out = vec![0.0; conv.pixels() * self.bias.len()];
-        depthwise(&conv, x, &self.weight, &self.bias, Activation::Relu6, &mut out);
-        (out, conv.output)
-    }
-}
-
-/// A convolution as one product: `weight` is `[inputs, channels out]`.
-struct Pointwise {
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    activation: Activation,
-}
-
-impl Pointwise {
-    fn forward(&self, x: &[f32], residual: Option<&Vec<f32>>) -> Vec<f32> {
-        let inputs = self.weight.len() / self.bias.len();
-        let mut out = vec![0.0; x.len() / inputs * self.bias.len()];
-        let residual = residual.map(Vec::as_slice);
-        pointwise(x, &self.weight, &self.bias, self.activation, residual, &mut out);
-        out
+        let mut map = vec![0.0; size.0 * size.1 * self.head.outputs()];
+        self.head.forward(&x, Activation::Relu6, false, &mut map);
+        map
     }
 }
 
@@ -240,8 +175,25 @@ impl Folder {
         Err(ModelError::Shape { name: name.to_owned(), expected, found })
     }
 
-    /// Weight transposed to channels last, `[…, channels out]`, and bias, such that the convolution with
-    /// them equals the convolution followed by the batch norm.
+    /// The inverted residual at `index`; the first one has the stem in the place of its expansion.
+    fn block(&self, index: usize, shape: &BlockShape) -> Result<InvertedResidual> {
+        let name = |part: &str| format!("_blocks.{index}.{part}");
+        let expansion = match index {
+            0 => Expansion::Convolution(self.linear("_conv_stem", "_bn0")?, 3, 2),
+            _ => Expansion::Pointwise(self.linear(&name("_expand_conv"), &name("_bn0"))?),
+        };
+        let (weight, bias) = self.folded(&name("_depthwise_conv"), &name("_bn1"))?;
+        let taps = shape.kernel * shape.kernel;
+        self.expect(&name("_depthwise_conv.weight"), weight.len(), taps * bias.len())?;
+        let weight = channels_last(&weight, taps);
+        let project = self.linear(&name("_project_conv"), &name("_bn2"))?;
+        self.expect(&name("_project_conv.weight"), project.outputs(), shape.channels)?;
+        let kernel = (shape.kernel, shape.stride);
+        Ok(InvertedResidual::new(expansion, kernel, &weight, &bias, project, shape.residual))
+    }
+
+    /// Weight, `[channels out, kernel, kernel, channels in]`, and bias, such that the convolution with them
+    /// equals the convolution followed by the batch norm.
     fn folded(&self, conv: &str, norm: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         let weight = self.tensor(&format!("{conv}.weight"))?;
         let statistic = |name: &str| self.tensor(&format!("{norm}.{name}"));
@@ -264,15 +216,20 @@ impl Folder {
         for (index, value) in weight.data.iter().enumerate() {
             let (c, rest) = (index / (input * taps), index % (input * taps));
             let (i, tap) = (rest / taps, rest % taps);
-            folded[(tap * input + i) * out + c] = value * factor[c];
+            folded[(c * taps + tap) * input + i] = value * factor[c];
         }
         Ok((folded, bias))
     }
 
-    fn pointwise(&self, conv: &str, norm: &str, activation: Activation) -> Result<Pointwise> {
+    fn linear(&self, conv: &str, norm: &str) -> Result<PackedLinear> {
         let (weight, bias) = self.folded(conv, norm)?;
-        Ok(Pointwise { weight, bias, activation })
+        Ok(PackedLinear::new(&[&weight], &bias))
     }
+}
+
+/// `[channels, taps]` as `[taps, channels]`.
+fn channels_last(weight: &[f32], taps: usize) -> Vec<f32> {
+    (0..taps).flat_map(|tap| weight.iter().skip(tap).step_by(taps).copied()).collect()
 }
 
 #[cfg(test)]
@@ -293,13 +250,6 @@ mod tests {
         let difference = norm(&mut found.iter().zip(expected).map(|(f, e)| f - e));
         let relative = (difference / norm(&mut expected.iter().copied())).sqrt();
         assert!(relative < 1e-4, "relative error {relative}");
-    }
-
-    /// `[channels, places]` as ours, `[places, channels]`.
-    fn channels_last(values: &[f32], channels: usize) -> Vec<f32> {
-        let places = values.len() / channels;
-        let at = |place: usize, c: usize| values[c * places + place];
-        (0..places).flat_map(|place| (0..channels).map(move |c| at(place, c))).collect()
     }
 
     fn block(kernel: usize, stride: usize, residual: bool, channels: usize) -> BlockShape {
@@ -324,14 +274,14 @@ mod tests {
         ];
         let network = EfficientNet::new(tensors, 33, &blocks).unwrap();
         let pictures: Vec<Vec<f32>> =
-            input.data.chunks(3 * 33 * 33).map(|p| channels_last(p, 3)).collect();
+            input.data.chunks(3 * 33 * 33).map(|p| channels_last(p, 33 * 33)).collect();
         let found = network.forward(&pictures, &Device::Cpu);
         let found = found.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let [_, channels, height, width] = features.shape[..] else { panic!("four dimensions") };
         let expected: Vec<f32> = features
             .data
             .chunks(channels * height * width)
-            .flat_map(|map| channels_last(map, channels))
+            .flat_map(|map| channels_last(map, height * width))
             .collect();
         assert_near(&found, &expected);
     }

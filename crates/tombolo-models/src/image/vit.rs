@@ -3,15 +3,36 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use serde::Deserialize;
-use tombolo_kernels::{Activation, attention};
+use tombolo_kernels::Activation;
 
-use crate::checkpoint;
+use crate::checkpoint::{CheckpointError, MappedTensors, Values};
+use crate::encoder::{Encoder, FrozenLinear, Layer, Names, Norm, NormPlace, Shape};
 use crate::error::{ModelError, Result};
 use crate::image::positions::resample_grid;
-use crate::layers::{LayerNorm, Linear};
 use crate::settings;
-use crate::weights::{Init, Scope, Weights};
+
+const VIT: Names = Names {
+    attention: QKV,
+    output: "attention.output.dense",
+    norms: ["layernorm_before", "layernorm_after"],
+    expand: "intermediate.dense",
+    contract: "output.dense",
+    scales: None,
+};
+
+const DINO: Names = Names {
+    attention: QKV,
+    output: "attention.output.dense",
+    norms: ["norm1", "norm2"],
+    expand: "mlp.fc1",
+    contract: "mlp.fc2",
+    scales: Some(["layer_scale1", "layer_scale2"]),
+};
+
+const QKV: [&str; 3] =
+    ["attention.attention.query", "attention.attention.key", "attention.attention.value"];
 
 /// `config.json` of a ViT or DINOv2 checkpoint, as far as the encoder needs it.
 #[derive(Clone, Debug, Deserialize)]
@@ -62,6 +83,16 @@ impl VitConfig {
             .unwrap_or(self.mlp_ratio * self.hidden_size)
     }
 
+    fn encoder(&self) -> Shape {
+        Shape {
+            hidden: self.hidden_size,
+            mlp: self.mlp(),
+            heads: self.num_attention_heads,
+            eps: self.layer_norm_eps,
+            norms: NormPlace::Before,
+        }
+    }
+
     fn check(&self, path: &Path) -> Result<()> {
         let reason = if !["vit", "dinov2"].contains(&self.model_type.as_str()) {
             format!("model_type: expected `vit` or `dinov2`, found `{}`", self.model_type)
@@ -76,14 +107,15 @@ impl VitConfig {
     }
 }
 
-/// A frozen ViT or DINOv2 encoder.
+/// A frozen ViT or DINOv2. Its weights stay in their file until they are used.
 pub struct Vit {
     config: VitConfig,
-    class: Tensor,
-    positions: Tensor,
-    patches: Linear,
-    layers: Vec<VitLayer>,
-    norm: LayerNorm,
+    class: Values,
+    positions: Values,
+    patches: FrozenLinear,
+    encoder: Encoder,
+    norm: Norm,
+    device: Device,
 }
 
 impl Vit {
@@ -95,31 +127,24 @@ impl Vit {
         let path = dir.join("config.json");
         let config: VitConfig = settings::read_json(&path)?;
         config.check(&path)?;
-        let mut tensors = checkpoint::safetensors::read(&dir.join("model.safetensors"))?;
-        let prefix = if tensors.keys().any(|name| name.starts_with("vit.")) { "vit" } else { "" };
-        flatten_projection(&mut tensors, prefix);
-        let weights = Weights::fixed(tensors, device)?;
-        let scope = if prefix.is_empty() { weights.root() } else { weights.root().at(prefix) };
-        Self::new(config, &scope)
-    }
-
-    fn new(config: VitConfig, scope: &Scope<'_>) -> Result<Self> {
-        let (hidden, patch) = (config.hidden_size, config.patch_size);
-        let embeddings = scope.at("embeddings");
-        let grid = config.image_size / patch;
-        let class = embeddings.get("cls_token", &[1, 1, hidden], Init::Normal(0.02))?;
-        let positions = embeddings.get(
-            "position_embeddings",
-            &[1, grid * grid + 1, hidden],
-            Init::Normal(0.02),
-        )?;
-        let projection = embeddings.at("patch_embeddings.projection");
-        let patches = Linear::new(3 * patch * patch, hidden, &projection)?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|i| VitLayer::new(&config, &scope.at("encoder.layer").at(i)))
-            .collect::<Result<_>>()?;
-        let norm = LayerNorm::new(hidden, config.layer_norm_eps, &scope.at("layernorm"))?;
-        Ok(Self { config, class, positions, patches, layers, norm })
+        let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
+        let prefix = if tensors.has_prefix("vit.") { "vit." } else { "" };
+        let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+        let grid = config.image_size / config.patch_size;
+        let embeddings = format!("{prefix}embeddings");
+        let class = tensors.get(&format!("{embeddings}.cls_token"), &[1, 1, hidden])?;
+        let positions = format!("{embeddings}.position_embeddings");
+        let positions = tensors.get(&positions, &[1, grid * grid + 1, hidden])?;
+        let patches = projection(&tensors, &embeddings, &config)?;
+        let names = if config.is_dino() { &DINO } else { &VIT };
+        let layer = |i| {
+            let name = format!("{prefix}encoder.layer.{i}");
+            Ok(Layer::read(&tensors, &name, names, config.encoder())?)
+        };
+        let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
+        let encoder = Encoder::new(config.encoder(), layers, device)?;
+        let norm = Norm::read(&tensors, &format!("{prefix}layernorm"), hidden, eps)?;
+        Ok(Self { config, class, positions, patches, encoder, norm, device: device.clone() })
     }
 
     /// The settings of the checkpoint.
@@ -137,52 +162,51 @@ impl Vit {
     pub fn forward(&self, pictures: &[Vec<f32>], size: (usize, usize)) -> Result<Tensor> {
         let (patch, hidden) = (self.config.patch_size, self.config.hidden_size);
         let grid = (size.0 / patch, size.1 / patch);
-        let rows: Vec<f32> = pictures.iter().flat_map(|p| patch_rows(p, size, patch)).collect();
-        let (batch, cells) = (pictures.len(), grid.0 * grid.1);
-        let shape = (batch * cells, 3 * patch * patch);
-        let patches = Tensor::from_vec(rows, shape, self.class.device())?;
-        let patches = self.patches.forward(&patches)?.reshape((batch, cells, hidden))?;
-        let class = self.class.broadcast_as((batch, 1, hidden))?;
-        let mut x = Tensor::cat(&[&class, &patches], 1)?;
-        x = x.broadcast_add(&self.positions_for(grid)?)?.reshape((batch * (cells + 1), hidden))?;
-        let lengths = vec![cells + 1; batch];
-        for layer in &self.layers {
-            x = layer.forward(&x, &lengths)?;
-        }
-        Ok(self.norm.forward(&x)?.reshape((batch, cells + 1, hidden))?)
+        let (batch, rows) = (pictures.len(), grid.0 * grid.1 + 1);
+        let positions = self.positions_for(grid);
+        let mut x = vec![0.0; batch * rows * hidden];
+        x.par_chunks_mut(rows * hidden).zip(pictures).for_each(|(x, picture)| {
+            x[..hidden].copy_from_slice(&self.class);
+            let patches = patch_rows(picture, size, patch);
+            self.patches.forward(&patches, Activation::Identity, false, &mut x[hidden..]);
+            x.iter_mut().zip(&positions[..]).for_each(|(x, p)| *x += p);
+        });
+        let x = self.encoder.forward(x, &vec![rows; batch])?;
+        let mut x = x.flatten_all()?.to_vec1::<f32>()?;
+        x.par_chunks_mut(rows * hidden).for_each(|x| self.norm.apply(x));
+        Ok(Tensor::from_vec(x, (batch, rows, hidden), &self.device)?)
     }
 
-    /// Position embeddings for a grid of these sides, resampled if it is not the trained one.
-    fn positions_for(&self, grid: (usize, usize)) -> Result<Tensor> {
+    /// The position embeddings, `[1 + cells, hidden]`, resampled if the grid is not that of the training.
+    fn positions_for(&self, grid: (usize, usize)) -> Vec<f32> {
         let trained = self.config.image_size / self.config.patch_size;
         if grid == (trained, trained) {
-            return Ok(self.positions.clone());
+            return self.positions.to_vec();
         }
         let hidden = self.config.hidden_size;
-        let class = self.positions.narrow(1, 0, 1)?;
-        let cells = self.positions.narrow(1, 1, trained * trained)?.flatten_all()?.to_vec1()?;
-        let cells = resample_grid(&cells, trained, grid, hidden);
-        let cells = Tensor::from_vec(cells, (1, grid.0 * grid.1, hidden), self.class.device())?;
-        Ok(Tensor::cat(&[&class, &cells], 1)?)
+        let (class, cells) = self.positions.split_at(hidden);
+        [class, &resample_grid(cells, trained, grid, hidden)].concat()
     }
 }
 
-/// Turns the patch convolution `[hidden, 3, patch, patch]` into the weight of a linear layer over
-/// channels-last patches, `[hidden, patch · patch · 3]`.
-fn flatten_projection(tensors: &mut crate::checkpoint::Tensors, prefix: &str) {
-    let dot = if prefix.is_empty() { "" } else { "." };
-    let name = format!("{prefix}{dot}embeddings.patch_embeddings.projection.weight");
-    let Some(weight) = tensors.get_mut(&name) else { return };
-    let [hidden, channels, height, width] = weight.shape[..] else { return };
-    let taps = height * width;
-    let mut flat = vec![0.0; weight.data.len()];
-    for (index, value) in weight.data.iter().enumerate() {
-        let (h, rest) = (index / (channels * taps), index % (channels * taps));
+/// The patch projection, a convolution `[hidden, 3, patch, patch]`, as a linear layer over rows of pixels with
+/// their channels last.
+fn projection(
+    tensors: &MappedTensors,
+    embeddings: &str,
+    config: &VitConfig,
+) -> Result<FrozenLinear, CheckpointError> {
+    let (hidden, taps) = (config.hidden_size, config.patch_size * config.patch_size);
+    let name = format!("{embeddings}.patch_embeddings.projection");
+    let weight = tensors.get(&format!("{name}.weight"), &[hidden, 3 * taps])?;
+    let mut flat = vec![0.0; weight.len()];
+    for (index, value) in weight.iter().enumerate() {
+        let (h, rest) = (index / (3 * taps), index % (3 * taps));
         let (c, tap) = (rest / taps, rest % taps);
-        flat[(h * taps + tap) * channels + c] = *value;
+        flat[(h * taps + tap) * 3 + c] = *value;
     }
-    weight.data = flat;
-    weight.shape = vec![hidden, taps * channels];
+    let bias = tensors.get(&format!("{name}.bias"), &[hidden])?.to_vec();
+    Ok(FrozenLinear::new(vec![flat.into()], bias, 3 * taps))
 }
 
 /// The pixels of each patch side by side, `[patches, patch · patch · 3]`, of a picture of this height and
@@ -197,61 +221,4 @@ pub(crate) fn patch_rows(picture: &[f32], size: (usize, usize), patch: usize) ->
         }
     }
     out
-}
-
-/// One layer, normalised before each branch; DINOv2 scales each branch by a learned vector.
-struct VitLayer {
-    norm_attention: LayerNorm,
-    qkv: Linear,
-    output: Linear,
-    norm_mlp: LayerNorm,
-    expand: Linear,
-    contract: Linear,
-    scales: Option<(Tensor, Tensor)>,
-    heads: usize,
-}
-
-impl VitLayer {
-    fn new(config: &VitConfig, scope: &Scope<'_>) -> Result<Self> {
-        let (hidden, eps, mlp) = (config.hidden_size, config.layer_norm_eps, config.mlp());
-        let (norms, mlp_in, mlp_out) = match config.is_dino() {
-            true => (["norm1", "norm2"], "mlp.fc1", "mlp.fc2"),
-            false => {
-                (["layernorm_before", "layernorm_after"], "intermediate.dense", "output.dense")
-            }
-        };
-        let attention = scope.at("attention");
-        let [query, key, value] = ["query", "key", "value"]
-            .map(|part| Linear::new(hidden, hidden, &attention.at("attention").at(part)));
-        let scale = |name| scope.at(name).get("lambda1", &[hidden], Init::Constant(1.0));
-        Ok(Self {
-            norm_attention: LayerNorm::new(hidden, eps, &scope.at(norms[0]))?,
-            qkv: Linear::stacked(&[query?, key?, value?])?,
-            output: Linear::new(hidden, hidden, &attention.at("output.dense"))?,
-            norm_mlp: LayerNorm::new(hidden, eps, &scope.at(norms[1]))?,
-            expand: Linear::new(hidden, mlp, &scope.at(mlp_in))?,
-            contract: Linear::new(mlp, hidden, &scope.at(mlp_out))?,
-            scales: match config.is_dino() {
-                true => Some((scale("layer_scale1")?, scale("layer_scale2")?)),
-                false => None,
-            },
-            heads: config.num_attention_heads,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let qkv = self.qkv.forward(&self.norm_attention.forward(x)?)?;
-        let attended = self.output.forward(&attention(&qkv, self.heads, lengths)?)?;
-        let x = (x + scaled(attended, self.scales.as_ref().map(|s| &s.0))?)?;
-        let inner = self.expand.forward_activated(&self.norm_mlp.forward(&x)?, Activation::Gelu)?;
-        let inner = self.contract.forward(&inner)?;
-        Ok((&x + scaled(inner, self.scales.as_ref().map(|s| &s.1))?)?)
-    }
-}
-
-fn scaled(branch: Tensor, scale: Option<&Tensor>) -> Result<Tensor> {
-    match scale {
-        Some(scale) => Ok(branch.broadcast_mul(scale)?),
-        None => Ok(branch),
-    }
 }

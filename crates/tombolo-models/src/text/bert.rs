@@ -3,14 +3,25 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use serde::Deserialize;
-use tombolo_kernels::{Activation, attention};
 
-use crate::checkpoint;
+use crate::checkpoint::{MappedTensors, Values};
+use crate::encoder::{Encoder, Layer, Names, Norm, NormPlace, Shape};
 use crate::error::{ModelError, Result};
-use crate::layers::{LayerNorm, Linear, running_places};
 use crate::settings;
-use crate::weights::{Init, Scope, Weights};
+
+/// Rows embedded at a time.
+const ROWS: usize = 64;
+
+const NAMES: Names = Names {
+    attention: ["attention.self.query", "attention.self.key", "attention.self.value"],
+    output: "attention.output.dense",
+    norms: ["attention.output.LayerNorm", "output.LayerNorm"],
+    expand: "intermediate.dense",
+    contract: "output.dense",
+    scales: None,
+};
 
 /// `config.json` of a BERT checkpoint, as far as the encoder needs it.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,13 +44,26 @@ pub struct BertConfig {
     pub layer_norm_eps: f32,
 }
 
-/// A frozen BERT encoder.
+impl BertConfig {
+    fn encoder(&self) -> Shape {
+        Shape {
+            hidden: self.hidden_size,
+            mlp: self.intermediate_size,
+            heads: self.num_attention_heads,
+            eps: self.layer_norm_eps,
+            norms: NormPlace::After,
+        }
+    }
+}
+
+/// A frozen BERT encoder. Its weights stay in their file until they are used.
 pub struct Bert {
     config: BertConfig,
-    embeddings: Tensor,
-    positions: Tensor,
-    norm: LayerNorm,
-    layers: Vec<BertLayer>,
+    words: Values,
+    /// Position and segment embeddings in one, `[positions, hidden]`.
+    positions: Vec<f32>,
+    norm: Norm,
+    encoder: Encoder,
 }
 
 impl Bert {
@@ -49,34 +73,28 @@ impl Bert {
     /// If a file is missing or malformed, or lacks a tensor.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
         let config: BertConfig = settings::read_json(&dir.join("config.json"))?;
-        let tensors = checkpoint::safetensors::read(&dir.join("model.safetensors"))?;
-        let prefix =
-            if tensors.keys().any(|name| name.starts_with("bert.")) { "bert." } else { "" };
-        let weights = Weights::fixed(tensors, device)?;
-        let root = weights.root();
-        let scope = match prefix {
-            "" => root,
-            _ => root.at("bert"),
-        };
-        Self::new(config, &scope)
-    }
-
-    fn new(config: BertConfig, scope: &Scope<'_>) -> Result<Self> {
-        let embeddings = scope.at("embeddings");
+        let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
+        let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
+        let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+        let embeddings = format!("{prefix}embeddings");
         let table = |name: &str, rows: usize| {
-            embeddings.get(name, &[rows, config.hidden_size], Init::Normal(0.02))
+            tensors.get(&format!("{embeddings}.{name}_embeddings.weight"), &[rows, hidden])
         };
-        let words = table("word_embeddings.weight", config.vocab_size)?;
-        let positions = table("position_embeddings.weight", config.max_position_embeddings)?;
-        let segments = table("token_type_embeddings.weight", config.type_vocab_size)?;
+        let words = table("word", config.vocab_size)?;
+        let mut positions = table("position", config.max_position_embeddings)?.to_vec();
         // Retrieval texts are one segment, the first, so that its embedding is part of every position's.
-        let positions = positions.broadcast_add(&segments.get(0)?)?;
-        let norm =
-            LayerNorm::new(config.hidden_size, config.layer_norm_eps, &embeddings.at("LayerNorm"))?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|i| BertLayer::new(&config, &scope.at("encoder.layer").at(i)))
-            .collect::<Result<_>>()?;
-        Ok(Self { config, embeddings: words, positions, norm, layers })
+        let segments = table("token_type", config.type_vocab_size)?;
+        for row in positions.chunks_exact_mut(hidden) {
+            row.iter_mut().zip(&segments[..]).for_each(|(p, s)| *p += s);
+        }
+        let norm = Norm::read(&tensors, &format!("{embeddings}.LayerNorm"), hidden, eps)?;
+        let layer = |i| {
+            let name = format!("{prefix}encoder.layer.{i}");
+            Ok(Layer::read(&tensors, &name, &NAMES, config.encoder())?)
+        };
+        let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
+        let encoder = Encoder::new(config.encoder(), layers, device)?;
+        Ok(Self { config, words, positions, norm, encoder })
     }
 
     /// The settings of the checkpoint.
@@ -90,61 +108,38 @@ impl Bert {
     /// `ids`: one sequence of token ids per text, none empty. Returns `[rows, hidden]`, the tokens of one
     /// text after those of the other.
     /// # Errors
-    /// If a text has more tokens than position embeddings, or a tensor operation fails.
+    /// If a text has more tokens than position embeddings, or a token that is none of the vocabulary's.
     pub fn forward(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        if longest > self.config.max_position_embeddings {
-            let most = self.config.max_position_embeddings;
-            let reason = format!("expected at most {most} tokens, found {longest}");
-            return Err(ModelError::Tokenizer { reason });
-        }
-        let device = self.embeddings.device();
-        let rows = lengths.iter().sum::<usize>();
-        let words = Tensor::from_vec(ids.concat(), rows, device)?;
-        let places = Tensor::from_vec(running_places(&lengths, 0), rows, device)?;
-        let words = self.embeddings.index_select(&words, 0)?;
-        let mut x = self.norm.forward(&(words + self.positions.index_select(&places, 0)?)?)?;
-        for layer in &self.layers {
-            x = layer.forward(&x, &lengths)?;
-        }
-        Ok(x)
-    }
-}
-
-/// One layer, normalised after each branch as in the original.
-struct BertLayer {
-    qkv: Linear,
-    output: Linear,
-    norm_attention: LayerNorm,
-    expand: Linear,
-    contract: Linear,
-    norm_mlp: LayerNorm,
-    heads: usize,
-}
-
-impl BertLayer {
-    fn new(config: &BertConfig, scope: &Scope<'_>) -> Result<Self> {
-        let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
-        let attention = scope.at("attention");
-        let parts = ["query", "key", "value"]
-            .map(|part| Linear::new(hidden, hidden, &attention.at("self").at(part)));
-        let [query, key, value] = parts;
-        Ok(Self {
-            qkv: Linear::stacked(&[query?, key?, value?])?,
-            output: Linear::new(hidden, hidden, &attention.at("output.dense"))?,
-            norm_attention: LayerNorm::new(hidden, eps, &attention.at("output.LayerNorm"))?,
-            expand: Linear::new(hidden, config.intermediate_size, &scope.at("intermediate.dense"))?,
-            contract: Linear::new(config.intermediate_size, hidden, &scope.at("output.dense"))?,
-            norm_mlp: LayerNorm::new(hidden, eps, &scope.at("output.LayerNorm"))?,
-            heads: config.num_attention_heads,
-        })
+        self.check(ids)?;
+        let hidden = self.config.hidden_size;
+        let mut x = vec![0.0; lengths.iter().sum::<usize>() * hidden];
+        let tokens: Vec<(usize, u32)> =
+            ids.iter().flat_map(|ids| ids.iter().copied().enumerate()).collect();
+        x.par_chunks_mut(ROWS * hidden).zip(tokens.par_chunks(ROWS)).for_each(|(rows, tokens)| {
+            for (row, &(position, id)) in rows.chunks_exact_mut(hidden).zip(tokens) {
+                let word = &self.words[id as usize * hidden..][..hidden];
+                let position = &self.positions[position * hidden..][..hidden];
+                for ((x, w), p) in row.iter_mut().zip(word).zip(position) {
+                    *x = w + p;
+                }
+            }
+            self.norm.apply(rows);
+        });
+        self.encoder.forward(x, &lengths)
     }
 
-    fn forward(&self, x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
-        let attended = attention(&self.qkv.forward(x)?, self.heads, lengths)?;
-        let x = self.norm_attention.forward(&(x + self.output.forward(&attended)?)?)?;
-        let inner = self.expand.forward_activated(&x, Activation::Gelu)?;
-        self.norm_mlp.forward(&(&x + self.contract.forward(&inner)?)?)
+    fn check(&self, ids: &[Vec<u32>]) -> Result<()> {
+        let longest = ids.iter().map(Vec::len).max().unwrap_or(0);
+        let largest = ids.iter().flatten().copied().max().unwrap_or(0);
+        let (most, words) = (self.config.max_position_embeddings, self.config.vocab_size);
+        let reason = if longest > most {
+            format!("expected at most {most} tokens, found {longest}")
+        } else if largest as usize >= words {
+            format!("expected token ids under {words}, found {largest}: is it another model's?")
+        } else {
+            return Ok(());
+        };
+        Err(ModelError::Tokenizer { reason })
     }
 }

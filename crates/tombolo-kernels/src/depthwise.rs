@@ -1,0 +1,134 @@
+//! Depthwise convolution over lines that carry their own padding.
+
+use crate::activation::Activation;
+use crate::curves::activate;
+use crate::lanes::{Isa, Lanes, over_lanes};
+
+/// A depthwise convolution, its channels padded with zeros to a multiple of a tile's width.
+pub(crate) struct Depthwise {
+    isa: Isa,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    /// Channels, padding included.
+    pub(crate) channels: usize,
+    /// `[kernel, kernel, channels]`.
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Depthwise {
+    /// # Shapes
+    /// `weight`: `[kernel, kernel, bias.len()]`.
+    pub(crate) fn new(
+        isa: Isa,
+        (kernel, stride): (usize, usize),
+        weight: &[f32],
+        bias: &[f32],
+    ) -> Self {
+        assert_eq!(weight.len(), kernel * kernel * bias.len(), "weight of a depthwise convolution");
+        let channels = bias.len().next_multiple_of(isa.tile_columns());
+        let mut padded = vec![0.0; kernel * kernel * channels];
+        for (out, row) in padded.chunks_exact_mut(channels).zip(weight.chunks_exact(bias.len())) {
+            out[..bias.len()].copy_from_slice(row);
+        }
+        let mut bias = bias.to_vec();
+        bias.resize(channels, 0.0);
+        Self { isa, kernel, stride, channels, weight: padded, bias }
+    }
+
+    /// Convolution, bias and activation, without looking at borders: the lines have their padding.
+    ///
+    /// # Shapes
+    /// `lines`: `[(rows − 1) · stride + kernel, line width, channels]`, `out`:
+    /// `[rows, width, channels]`, where the line is at least (width − 1) · stride + kernel wide.
+    pub(crate) fn forward(
+        &self,
+        lines: &[f32],
+        line_width: usize,
+        (rows, width): (usize, usize),
+        activation: Activation,
+        out: &mut [f32],
+    ) {
+        let (reach, channels) = ((rows - 1) * self.stride + self.kernel, self.channels);
+        assert!(line_width >= (width - 1) * self.stride + self.kernel, "width of the lines");
+        assert!(lines.len() >= reach * line_width * channels, "lines of a depthwise convolution");
+        assert!(out.len() >= rows * width * channels, "output of a depthwise convolution");
+        let sweep = Sweep { layer: self, lines, line_width, rows, width, activation };
+        // SAFETY: the asserts keep every pixel under the kernel inside the lines, and the output in `out`.
+        unsafe { convolve(self.isa, &sweep, out.as_mut_ptr()) };
+    }
+}
+
+struct Sweep<'a> {
+    layer: &'a Depthwise,
+    lines: &'a [f32],
+    line_width: usize,
+    rows: usize,
+    width: usize,
+    activation: Activation,
+}
+
+over_lanes! {
+    /// Two vectors of channels at a time, so that what they read stays in the innermost cache.
+    unsafe fn convolve<L>(sweep: &Sweep<'_>, out: *mut f32) {
+        for channel in (0..sweep.layer.channels).step_by(2 * L::COUNT) {
+            for row in 0..sweep.rows {
+                let mut x = 0;
+                while x + L::ROWS <= sweep.width {
+                    // L::ROWS cannot be a parameter of `pixels`; the sums of six or twelve pixels fit.
+                    match L::ROWS {
+                        12 => pixels::<L, 12>(sweep, channel, row, x, out),
+                        _ => pixels::<L, 6>(sweep, channel, row, x, out),
+                    }
+                    x += L::ROWS;
+                }
+                while x + 4 <= sweep.width {
+                    pixels::<L, 4>(sweep, channel, row, x, out);
+                    x += 4;
+                }
+                while x < sweep.width {
+                    pixels::<L, 1>(sweep, channel, row, x, out);
+                    x += 1;
+                }
+            }
+        }
+    }
+}
+
+/// R pixels of a row, side by side, at two vectors of channels.
+#[inline(always)]
+unsafe fn pixels<L: Lanes, const R: usize>(
+    sweep: &Sweep<'_>,
+    channel: usize,
+    row: usize,
+    x: usize,
+    out: *mut f32,
+) {
+    let Depthwise { kernel, stride, channels, .. } = *sweep.layer;
+    // SAFETY: the caller's: pixels x to x + R of the row exist.
+    unsafe {
+        let bias = sweep.layer.bias.as_ptr().add(channel);
+        let mut sums = [[L::load(bias), L::load(bias.add(L::COUNT))]; R];
+        let mut weight = sweep.layer.weight.as_ptr().add(channel);
+        for i in 0..kernel {
+            let line = (row * stride + i) * sweep.line_width + x * stride;
+            let mut input = sweep.lines.as_ptr().add(line * channels + channel);
+            for _ in 0..kernel {
+                let pair = [L::load(weight), L::load(weight.add(L::COUNT))];
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let input = input.add(r * stride * channels);
+                    sums[0] = L::fma(L::load(input), pair[0], sums[0]);
+                    sums[1] = L::fma(L::load(input.add(L::COUNT)), pair[1], sums[1]);
+                }
+                weight = weight.add(channels);
+                input = input.add(channels);
+            }
+        }
+        let out = out.add((row * sweep.width + x) * channels + channel);
+        for (r, sums) in sums.iter().enumerate() {
+            let out = out.add(r * channels);
+            L::store(out, activate::<L>(sums[0], sweep.activation));
+            L::store(out.add(L::COUNT), activate::<L>(sums[1], sweep.activation));
+        }
+    }
+}

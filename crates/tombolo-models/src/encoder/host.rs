@@ -1,0 +1,174 @@
+//! The encoder on the CPU: each core takes some sequences through a whole layer after the other, so that
+//! their activations stay in its cache and nobody waits for anybody.
+
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+use tombolo_kernels::{Activation, PackedLinear, attend, linear_unpacked};
+
+use super::{Layer, Norm, NormPlace, Shape};
+use crate::checkpoint::{CheckpointError, MappedTensors, Values};
+
+/// Rows that a core takes at a time, at least: enough for the weights to be read seldom.
+const ROWS: usize = 128;
+
+/// Rows below which the weights are used as they lie: packing them all takes longer.
+const FEW: usize = 48;
+
+/// A linear layer, or several stacked to one, whose weights are packed when enough rows come.
+pub(crate) struct FrozenLinear {
+    weights: Vec<Values>,
+    bias: Vec<f32>,
+    inputs: usize,
+    packed: OnceLock<PackedLinear>,
+}
+
+impl FrozenLinear {
+    /// The layers called `names`, `inputs` wide and each with `outputs` outputs, one after the other.
+    pub(crate) fn read(
+        tensors: &MappedTensors,
+        names: &[String],
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Self, CheckpointError> {
+        let (mut weights, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            weights.push(tensors.get(&format!("{name}.weight"), &[outputs, inputs])?);
+            bias.extend_from_slice(&tensors.get(&format!("{name}.bias"), &[outputs])?);
+        }
+        Ok(Self::new(weights, bias, inputs))
+    }
+
+    /// # Shapes
+    /// `weights`: each `[some outputs, inputs]`, as many outputs in all as `bias` has values.
+    pub(crate) fn new(weights: Vec<Values>, bias: Vec<f32>, inputs: usize) -> Self {
+        Self { weights, bias, inputs, packed: OnceLock::new() }
+    }
+
+    /// Multiplies what the layer gives by a factor for each output, once and for all.
+    pub(crate) fn scale_outputs(&mut self, factors: &[f32]) {
+        let mut weight = self.weight();
+        for (row, factor) in weight.chunks_exact_mut(self.inputs).zip(factors) {
+            row.iter_mut().for_each(|w| *w *= factor);
+        }
+        self.bias.iter_mut().zip(factors).for_each(|(b, factor)| *b *= factor);
+        self.weights = vec![weight.into()];
+    }
+
+    /// The weights as one, `[outputs, inputs]`.
+    pub(super) fn weight(&self) -> Vec<f32> {
+        self.weights.iter().flat_map(|w| w.iter().copied()).collect()
+    }
+
+    pub(super) fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// `out` = activation(x · weightᵀ + bias), added to what `out` holds if `accumulate`.
+    pub(crate) fn forward(
+        &self,
+        x: &[f32],
+        activation: Activation,
+        accumulate: bool,
+        out: &mut [f32],
+    ) {
+        let few = x.len() < FEW * self.inputs;
+        if few && self.packed.get().is_none() {
+            let weights: Vec<&[f32]> = self.weights.iter().map(|w| &**w).collect();
+            return linear_unpacked(x, &weights, &self.bias, activation, accumulate, out);
+        }
+        let pack = || {
+            let weights: Vec<&[f32]> = self.weights.iter().map(|w| &**w).collect();
+            PackedLinear::new(&weights, &self.bias)
+        };
+        self.packed.get_or_init(pack).forward(x, activation, accumulate, out);
+    }
+}
+
+/// Encodes sequences in place; see [`super::Encoder::forward`].
+pub(super) fn forward(shape: Shape, layers: &[Layer], x: &mut [f32], lengths: &[usize]) {
+    let mut rest = x;
+    let mut parts = Vec::new();
+    for lengths in groups(lengths) {
+        let rows: usize = lengths.iter().sum();
+        let (part, after) = rest.split_at_mut(rows * shape.hidden);
+        parts.push((part, lengths));
+        rest = after;
+    }
+    parts.into_par_iter().with_max_len(1).for_each_init(
+        Scratch::default,
+        |scratch, (x, lengths)| {
+            scratch.resize(shape, x.len() / shape.hidden);
+            for layer in layers {
+                scratch.layer(shape, layer, x, lengths);
+            }
+        },
+    );
+}
+
+/// Whole sequences, as many as make up the rows that a core takes at a time.
+fn groups(lengths: &[usize]) -> Vec<&[usize]> {
+    let mut groups = Vec::new();
+    let (mut start, mut rows) = (0, 0);
+    for (index, length) in lengths.iter().enumerate() {
+        rows += length;
+        if rows >= ROWS || index + 1 == lengths.len() {
+            groups.push(&lengths[start..=index]);
+            (start, rows) = (index + 1, 0);
+        }
+    }
+    groups
+}
+
+/// A core's room for the activations of its rows.
+#[derive(Default)]
+struct Scratch {
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    attended: Vec<f32>,
+    inner: Vec<f32>,
+}
+
+impl Scratch {
+    fn resize(&mut self, shape: Shape, rows: usize) {
+        self.normed.resize(rows * shape.hidden, 0.0);
+        self.qkv.resize(3 * rows * shape.hidden, 0.0);
+        self.attended.resize(rows * shape.hidden, 0.0);
+        self.inner.resize(rows * shape.mlp, 0.0);
+    }
+
+    fn layer(&mut self, shape: Shape, layer: &Layer, x: &mut [f32], lengths: &[usize]) {
+        let before = shape.norms == NormPlace::Before;
+        let input = branch_input(before, &layer.norms[0], x, &mut self.normed);
+        layer.qkv.forward(input, Activation::Identity, false, &mut self.qkv);
+        attend(&self.qkv, shape.heads, lengths, &mut self.attended);
+        layer.output.forward(&self.attended, Activation::Identity, true, x);
+        if !before {
+            layer.norms[0].apply(x);
+        }
+        let input = branch_input(before, &layer.norms[1], x, &mut self.normed);
+        layer.expand.forward(input, Activation::Gelu, false, &mut self.inner);
+        layer.contract.forward(&self.inner, Activation::Identity, true, x);
+        if !before {
+            layer.norms[1].apply(x);
+        }
+    }
+}
+
+/// What a branch reads: `x`, or its normalised copy where the norm stands before the branch.
+fn branch_input<'a>(before: bool, norm: &Norm, x: &'a [f32], normed: &'a mut [f32]) -> &'a [f32] {
+    if !before {
+        return x;
+    }
+    normed.copy_from_slice(x);
+    norm.apply(normed);
+    normed
+}
