@@ -1,5 +1,7 @@
 """Contestants of one row: processes that have loaded everything and take turns at the same work."""
 
+import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -58,16 +60,31 @@ class Command:
     def __init__(self, argv, environment):
         self.argv, self.environment = [str(part) for part in argv], environment
 
+    def run(self):
+        """Seconds, and the most memory that the process had resident, in bytes."""
+        with tempfile.TemporaryFile("w+") as errors:
+            start = time.perf_counter()
+            process = subprocess.Popen(self.argv, env=self.environment, stdout=subprocess.DEVNULL, stderr=errors)
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+            if status:
+                errors.seek(0)
+                raise RuntimeError(f"{' '.join(self.argv)}: {errors.read()[-2000:]}")
+        return seconds, 1024 * usage.ru_maxrss
+
     def time(self):
-        start = time.perf_counter()
-        done = subprocess.run(self.argv, env=self.environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(self.argv)}: {done.stderr[-2000:]}")
-        self.output = done.stdout
-        return time.perf_counter() - start
+        return self.run()[0]
 
     def close(self):
         pass
+
+
+class Memory(Command):
+    """A whole process whose figure is not its time but its peak memory, in MB. A folder named last is made anew."""
+
+    def time(self):
+        shutil.rmtree(self.argv[-1], ignore_errors=True)
+        return self.run()[1] / 1e6
 
 
 def take_turns(contestants, rounds, pause=0.3):

@@ -1,12 +1,13 @@
 """Makes the inputs of the benchmarks in a cache folder: the same weights and the same data for every contestant.
 
-    python bench/prepare.py --cache CACHE --models MODELS [--flickr8k FOLDER]
+    python bench/prepare.py --cache CACHE --models MODELS --tombolo PROGRAM [--flickr8k FOLDER]
 
 MODELS is the folder models/ of TOMBOLO_HOME; what is already in CACHE is kept.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -118,9 +119,39 @@ def captions(flickr8k, path):
     path.write_text(json.dumps([sentence["raw"] for image in images for sentence in image["sentences"]]))
 
 
+def photos(flickr8k, folder):
+    """The first 1,000 files, linked."""
+    folder.mkdir()
+    for path in sorted((flickr8k / "images").iterdir())[:1_000]:
+        (folder / path.name).symlink_to(path)
+
+
+def query_vectors(path):
+    """Vectors to search in Python: as many as the library has, as wide as MiniLM's."""
+    generator = np.random.default_rng(4)
+    vectors = generator.normal(size=(7_000, 384)).astype(np.float32)
+    with path.open("wb") as file:
+        np.save(file, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def model(tombolo, flickr8k, folder):
+    """A model on MiniLM and EfficientNet-Lite0 whose map is closed: minutes to train."""
+    settings = ["--set", "image.backbone=efficientnet-lite0", "--set", "map.kind=cca"]
+    run(tombolo, "train", f"flickr8k:{flickr8k}", "--out", folder, *settings)
+
+
+def library(tombolo, flickr8k, model, folder):
+    run(tombolo, "index", flickr8k / "images", "--library", folder, "--model", model)
+    run(tombolo, "search", "a dog", "--library", folder)  # maps the vectors
+
+
+def run(*command):
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    for name in ("cache", "models", "flickr8k"):
+    for name in ("cache", "models", "tombolo", "flickr8k"):
         parser.add_argument(f"--{name}", type=Path, required=name != "flickr8k")
     arguments = parser.parse_args()
     cache, models, flickr8k = arguments.cache, arguments.models, arguments.flickr8k
@@ -137,3 +168,7 @@ if __name__ == "__main__":
     once(cache / "pairs.npz", pairs)
     if flickr8k:
         once(cache / "captions.json", lambda path: captions(flickr8k, path))
+        once(cache / "photos", lambda folder: photos(flickr8k, folder))
+        once(cache / "query-vectors.npy", query_vectors)
+        once(cache / "model", lambda folder: model(arguments.tombolo, flickr8k, folder))
+        once(cache / "library", lambda folder: library(arguments.tombolo, flickr8k, cache / "model", folder))

@@ -41,17 +41,20 @@ def check_agreement(contestants, row):
 
 def measure(row, settings, limits):
     contestants = {name: row.kind(argv, settings.environment) for name, argv in row.contestants(settings).items()}
-    error = check_agreement(contestants, row) if row.tolerance else None
+    compared = {name: contestant for name, contestant in contestants.items() if name != "bound"}
+    error = check_agreement(compared, row) if row.tolerance else None
     seconds = contest.take_turns(contestants, row.rounds)
     for contestant in contestants.values():
         contestant.close()
+    share = row.share(seconds, limits)
+    seconds.pop("bound", None)
     figures = {name: row.figure(spent) for name, spent in seconds.items()}
     ours = figures.pop("ours")
     ratios = {name: seconds[name] / seconds["ours"] for name in figures}
     return {
         "name": row.name, "work": row.work, "ours": ours, "unit": row.unit, "peers": figures,
         "ratio_to_best_peer": min(ratios.values(), default=None), "ratios": ratios,
-        "share_of_limit": row.share(seconds["ours"], limits), "relative_error": error,
+        "share_of_limit": share, "relative_error": error,
     }
 
 

@@ -22,6 +22,6 @@ target/release/tombolo pull all-minilm-l6-v2 efficientnet-lite0
 
 data=()
 if [ -d "$flickr8k" ]; then data=(--flickr8k "$(realpath "$flickr8k")"); fi
-"$home/venv/bin/python" bench/prepare.py --cache "$home/inputs" --models "$TOMBOLO_HOME/models" "${data[@]}" 2>"$home/prepare.log" ||
+"$home/venv/bin/python" bench/prepare.py --cache "$home/inputs" --models "$TOMBOLO_HOME/models" --tombolo target/release/tombolo "${data[@]}" 2>"$home/prepare.log" ||
     { cat "$home/prepare.log" >&2; exit 1; }
 exec "$home/venv/bin/python" bench/run.py --cache "$home/inputs" --models "$TOMBOLO_HOME/models" "${data[@]}" "$@"

@@ -1,6 +1,7 @@
 //! The works, one file each: what is loaded before, and what is timed.
 
 mod encode;
+mod photos;
 
 use anyhow::bail;
 
@@ -16,6 +17,8 @@ pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
         "minilm_captions" => encode::minilm_captions(inputs),
         "efficientnet_lite0" => encode::efficientnet_lite0(inputs),
         "vit_s16" => encode::vit_s16(inputs),
+        "photos_end_to_end" => photos::end_to_end(inputs),
+        "photos_encode_only" => photos::encode_only(inputs),
         _ => bail!("unknown work `{name}`"),
     }
 }

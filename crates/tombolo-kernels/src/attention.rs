@@ -256,10 +256,13 @@ multiversioned! {
 #[inline(always)]
 fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; 8];
-    for chunk in row.chunks(8) {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane = f(*lane, *x));
+    let (whole, rest) = row.as_chunks::<8>();
+    for chunk in whole {
+        for i in 0..8 {
+            lanes[i] = f(lanes[i], chunk[i]);
+        }
     }
-    lanes.into_iter().fold(start, f)
+    lanes.into_iter().chain(rest.iter().copied()).fold(start, f)
 }
 
 multiversioned! {

@@ -38,6 +38,9 @@ impl Places {
     }
 
     fn of(&self, row: usize) -> usize {
+        if row < self.per_line {
+            return row * self.stride;
+        }
         row / self.per_line * self.line_stride + row % self.per_line * self.stride
     }
 }
