@@ -42,8 +42,24 @@ fn gemm(bencher: Bencher<'_, '_>, shape: (usize, usize, usize)) {
         // SAFETY: the slices hold the matrices that the strides describe.
         unsafe {
             gemm::gemm(
-                rows, outputs, inputs, out.as_mut_ptr(), 1, outputs as isize, false, x.as_ptr(), 1,
-                inputs as isize, weight.as_ptr(), inputs as isize, 1, 0.0, 1.0, false, false, false,
+                rows,
+                outputs,
+                inputs,
+                out.as_mut_ptr(),
+                1,
+                outputs as isize,
+                false,
+                x.as_ptr(),
+                1,
+                inputs as isize,
+                weight.as_ptr(),
+                inputs as isize,
+                1,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
                 gemm::Parallelism::None,
             );
         }
@@ -77,8 +93,7 @@ fn inverted_residual(bencher: Bencher<'_, '_>, (side, channels, kernel): (usize,
     let expansion = Expansion::Pointwise(linear(channels, inner));
     let taps = values(inner * kernel * kernel);
     let project = linear(inner, channels);
-    let block =
-        InvertedResidual::new(expansion, (kernel, 1), &taps, &values(inner), project, true);
+    let block = InvertedResidual::new(expansion, (kernel, 1), &taps, &values(inner), project, true);
     let x = values(side * side * channels);
     let operations = 2 * side * side * inner * (2 * channels + kernel * kernel);
     bencher

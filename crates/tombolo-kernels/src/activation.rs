@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use crate::curves::activate;
 use crate::host::{operand, with_values};
 use crate::lanes::{Isa, over_lanes};
-use crate::product::WIDEST;
 use crate::simd::{erf, exp, multiversioned};
+use crate::tiles::WIDEST;
 
 /// Rows per task: large enough to outweigh the scheduling, fixed so that sums do not depend on threads.
 const ROWS: usize = 64;

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use crate::host::{operand, with_values};
 use crate::matmul::{Block, multiply};
 use crate::panels::Panels;
-use crate::product::Rows;
 use crate::simd::{exp, multiversioned};
+use crate::tiles::Rows;
 
 /// Multi-head self-attention (Vaswani et al. 2017, equation 1) within each of several sequences that lie
 /// one after the other, without padding and without transposing copies.

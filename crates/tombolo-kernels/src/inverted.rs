@@ -9,8 +9,8 @@ use std::ops::Range;
 use crate::activation::Activation;
 use crate::conv::{Conv2d, patches};
 use crate::depthwise::Depthwise;
-use crate::linear::PackedLinear;
-use crate::product::Places;
+use crate::packed::PackedLinear;
+use crate::tiles::Places;
 
 /// Output pixels of a strip, at least: enough for whole tiles, few enough to stay cached.
 const PIXELS: usize = 56;

@@ -1,7 +1,7 @@
 //! The right-hand side of a small product, packed on the way: keys and values of one head.
 
 use crate::lanes::Isa;
-use crate::product::{Finish, Places, Rows, product};
+use crate::tiles::{Finish, Places, Rows, product};
 
 /// Packed panels, `[panels, depth, tile columns]`, whose room is used again.
 pub(crate) struct Panels {

@@ -5,7 +5,7 @@
 
 use crate::activation::Activation;
 use crate::lanes::Isa;
-use crate::product::{Finish, Places, Rows, WIDEST, product};
+use crate::tiles::{Finish, Places, Rows, WIDEST, product};
 
 /// The weights and the bias of a linear layer, laid out for products.
 pub struct PackedLinear {
