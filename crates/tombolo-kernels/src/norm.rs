@@ -110,21 +110,25 @@ fn gradients(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> Gradients {
     (grad_x, sum_in_order(&partial.0, dim), sum_in_order(&partial.1, dim))
 }
 
-/// Mean and 1/√(variance + eps) of a row, summed in eight lanes so that it vectorises.
+/// Mean and 1/√(variance + eps) of a row.
 #[inline(always)]
 fn moments(row: &[f32], eps: f32) -> (f32, f32) {
-    let mean = lanes_sum(row.chunks(8), |x| x) / row.len() as f32;
-    let variance = lanes_sum(row.chunks(8), |x| (x - mean) * (x - mean)) / row.len() as f32;
+    let mean = lanes_sum(row, |x| x) / row.len() as f32;
+    let variance = lanes_sum(row, |x| (x - mean) * (x - mean)) / row.len() as f32;
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
+/// Σ f(x), summed in sixteen lanes so that it vectorises and additions need not wait for each other.
 #[inline(always)]
-fn lanes_sum<'a>(chunks: impl Iterator<Item = &'a [f32]>, f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += f(*x));
+fn lanes_sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let (whole, rest) = row.as_chunks::<16>();
+    for chunk in whole {
+        for i in 0..16 {
+            lanes[i] += f(chunk[i]);
+        }
     }
-    lanes.iter().sum()
+    lanes.iter().sum::<f32>() + rest.iter().map(|x| f(*x)).sum::<f32>()
 }
 
 multiversioned! {

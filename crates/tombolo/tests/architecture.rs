@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate and the floor that it stands on.
-const FLOORS: [(&str, u32); 8] = [
+const FLOORS: [(&str, u32); 9] = [
     ("tombolo-vectors", 0),
     ("tombolo-kernels", 1),
     ("tombolo-data", 1),
@@ -16,9 +16,11 @@ const FLOORS: [(&str, u32); 8] = [
     ("tombolo-train", 3),
     ("tombolo-search", 3),
     ("tombolo", 4),
+    ("tombolo-bench", 4),
 ];
 
-const TENSOR_CRATES: [&str; 4] = ["tombolo-kernels", "tombolo-models", "tombolo-train", "tombolo"];
+const TENSOR_CRATES: [&str; 5] =
+    ["tombolo-kernels", "tombolo-models", "tombolo-train", "tombolo", "tombolo-bench"];
 
 fn floor(name: &str) -> Option<u32> {
     FLOORS.iter().find(|(known, _)| *known == name).map(|(_, floor)| *floor)
