@@ -96,13 +96,15 @@ impl Geometry {
         Rows { values, count, depth, stride }
     }
 
-    /// Attention weights of one head, `[length, length]`.
+    /// Attention weights of one head, `[length, padded length]`, zero in the padding.
     fn weights(&self, qkv: &[f32], head: usize, length: usize, scratch: &mut Scratch) {
         let keys = self.rows(qkv, 1, head, length);
         scratch.panels.pack_transposed(keys);
         let queries = self.rows(qkv, 0, head, length);
-        scratch.panels.product(queries, &mut scratch.weights, length);
-        softmax_rows(&mut scratch.weights, length, self.scale());
+        scratch.width = scratch.panels.padded_columns();
+        scratch.weights.resize(length * scratch.width, 0.0);
+        scratch.panels.padded_product(queries, &mut scratch.weights);
+        softmax_rows(&mut scratch.weights, scratch.width, length, self.scale());
     }
 
     /// Attention within one sequence, on the calling thread.
@@ -110,12 +112,11 @@ impl Geometry {
     /// # Shapes
     /// `qkv`: `[length, 3 · dim]`, `out`: `[length, dim]`.
     fn forward(&self, qkv: &[f32], length: usize, scratch: &mut Scratch, out: &mut [f32]) {
-        scratch.weights.resize(length * length, 0.0);
         for head in 0..self.heads {
             self.weights(qkv, head, length, scratch);
             scratch.panels.pack(self.rows(qkv, 2, head, length));
-            let weights =
-                Rows { values: &scratch.weights, count: length, depth: length, stride: length };
+            let (values, stride) = (&scratch.weights[..], scratch.width);
+            let weights = Rows { values, count: length, depth: length, stride };
             scratch.panels.product(weights, &mut out[head * self.head_dim..], self.dim);
         }
     }
@@ -152,6 +153,8 @@ struct Attention {
 #[derive(Default)]
 struct Scratch {
     weights: Vec<f32>,
+    /// Values of a row of `weights`, padding included.
+    width: usize,
     panels: Panels,
 }
 
@@ -179,16 +182,15 @@ impl Attention {
     fn backward_sequence(&self, qkv: &[f32], grad: &[f32], length: usize, out: &mut [f32]) {
         let g = self.geometry;
         let mut scratch = Scratch::default();
-        scratch.weights.resize(length * length, 0.0);
         let mut grad_scores = vec![0.0; length * length];
         for head in 0..g.heads {
             g.weights(qkv, head, length, &mut scratch);
             let grad = Block::new(&grad[head * g.head_dim..], length, g.head_dim, g.dim);
             let values = g.part(qkv, 2, head, length);
             multiply(grad, values.transposed(), 1.0, &mut grad_scores, length);
-            softmax_gradient(&mut grad_scores, &scratch.weights, length);
+            softmax_gradient(&mut grad_scores, &scratch.weights, length, scratch.width);
 
-            let weights = Block::new(&scratch.weights, length, length, length);
+            let weights = Block::new(&scratch.weights, length, length, scratch.width);
             let scores = Block::new(&grad_scores, length, length, length);
             let (queries, keys) = (g.part(qkv, 0, head, length), g.part(qkv, 1, head, length));
             let start = |part: usize| part * g.dim + head * g.head_dim;
@@ -241,11 +243,13 @@ impl CustomOp1 for Attention {
 }
 
 multiversioned! {
-    /// softmax(`scale` · row) of each row.
-    fn softmax_rows(scores: &mut [f32], width: usize, scale: f32) {
+    /// softmax(`scale` · row) over the first `length` values of each row, the rest zero. Whole rows are taken
+    /// to the power, so that no values are left over from the vectors.
+    fn softmax_rows(scores: &mut [f32], width: usize, length: usize, scale: f32) {
         for row in scores.chunks_exact_mut(width) {
-            let max = lanes(row, f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
+            let max = lanes(&row[..length], f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
             row.iter_mut().for_each(|x| *x = exp(scale * (*x - max)));
+            row[length..].fill(0.0);
             let inverse = 1.0 / lanes(row, 0.0, |a, b| a + b);
             row.iter_mut().for_each(|x| *x *= inverse);
         }
@@ -266,9 +270,9 @@ fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 multiversioned! {
-    /// Turns the gradient of the weights into that of the scores.
-    fn softmax_gradient(grad: &mut [f32], weights: &[f32], width: usize) {
-        for (grad, weights) in grad.chunks_exact_mut(width).zip(weights.chunks_exact(width)) {
+    /// Turns the gradient of the weights, `[length, length]`, into that of the scores.
+    fn softmax_gradient(grad: &mut [f32], weights: &[f32], length: usize, width: usize) {
+        for (grad, weights) in grad.chunks_exact_mut(length).zip(weights.chunks_exact(width)) {
             let dot: f32 = grad.iter().zip(weights).map(|(g, w)| g * w).sum();
             grad.iter_mut().zip(weights).for_each(|(g, w)| *g = w * (*g - dot));
         }

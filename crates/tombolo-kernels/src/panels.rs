@@ -21,7 +21,7 @@ impl Panels {
     fn reset(&mut self, depth: usize, columns: usize) {
         (self.depth, self.columns) = (depth, columns);
         self.values.clear();
-        self.values.resize(columns.next_multiple_of(self.isa.tile_columns()) * depth, 0.0);
+        self.values.resize(self.padded_columns() * depth, 0.0);
     }
 
     /// Packs B = rowsᵀ: each row is a column of the product.
@@ -50,10 +50,25 @@ impl Panels {
         }
     }
 
-    /// `out` = `rows` · B, rows of the result `stride` apart.
+    /// Columns of B, those of zeros included that fill the last panel.
+    pub(crate) fn padded_columns(&self) -> usize {
+        self.columns.next_multiple_of(self.isa.tile_columns())
+    }
+
+    /// `out` = `rows` · B, rows of the result `stride` apart, without the columns of padding.
     pub(crate) fn product(&self, rows: Rows<'_>, out: &mut [f32], stride: usize) {
+        self.columns_of_product(self.columns, rows, out, stride);
+    }
+
+    /// `out` = `rows` · B with the columns of padding: `[rows, padded columns]`.
+    pub(crate) fn padded_product(&self, rows: Rows<'_>, out: &mut [f32]) {
+        let columns = self.padded_columns();
+        self.columns_of_product(columns, rows, out, columns);
+    }
+
+    fn columns_of_product(&self, columns: usize, rows: Rows<'_>, out: &mut [f32], stride: usize) {
         let panel = self.depth * self.isa.tile_columns();
         let panels = |index: usize| &self.values[index * panel..][..panel];
-        product(self.isa, rows, self.columns, panels, Finish::NONE, Places::plain(stride), out);
+        product(self.isa, rows, columns, panels, Finish::NONE, Places::plain(stride), out);
     }
 }
