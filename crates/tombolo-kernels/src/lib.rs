@@ -1,11 +1,12 @@
-//! Fused, multi-threaded CPU operations as candle custom operations, forward and backward.
+//! Fused CPU operations: what lies between matrix products, and the products that end with it.
 //!
-//! Candle's matrix products already run at the machine's limit; what lies between them does not. Each
-//! file here holds one such operation: the fused form for the CPU, its gradient, and the same thing
-//! composed from stock candle operations, which serves other devices and is what the tests compare with.
+//! Two kinds. **Candle custom operations**, for training: forward and backward, on all cores, each with the
+//! same thing composed from stock candle operations, which serves other devices and is what the tests
+//! compare with. **Layers of frozen networks**, from slice to slice on the calling thread: callers give
+//! each core its own texts or photos.
 //!
 //! Every result is independent of the number of threads: work is cut by rows of fixed size, and partial
-//! sums are added in the order of the rows.
+//! sums are added in the order of the rows. The instruction set is chosen when the program runs.
 
 mod activation;
 mod attention;
