@@ -1,6 +1,7 @@
 //! The works, one file each: what is loaded before, and what is timed.
 
 mod encode;
+mod train;
 
 use anyhow::bail;
 
@@ -16,6 +17,18 @@ pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
         "minilm_captions" => encode::minilm_captions(inputs),
         "efficientnet_lite0" => encode::efficientnet_lite0(inputs),
         "vit_s16" => encode::vit_s16(inputs),
+        "train_map" => train::train_map(inputs),
+        "train_tower" => train::train_tower(inputs),
         _ => bail!("unknown work `{name}`"),
+    }
+}
+
+/// Loads what is compared with the peers' instead of the result of the named work, where that result is
+/// random.
+pub fn load_check(name: &str, inputs: &Inputs) -> anyhow::Result<Option<Work>> {
+    match name {
+        "train_map" => train::train_map_check(inputs).map(Some),
+        "train_tower" => train::train_tower_check(inputs).map(Some),
+        _ => Ok(None),
     }
 }
