@@ -96,7 +96,7 @@ fn check_bias(shape: &Shape, bias: usize) -> Result<()> {
     }
 }
 
-fn gradients(
+pub(crate) fn gradients(
     x: &[f32],
     bias: &[f32],
     grad: &[f32],
@@ -165,12 +165,12 @@ multiversioned! {
 }
 
 #[inline(always)]
-fn gelu(x: f32) -> f32 {
+pub(crate) fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
 #[inline(always)]
-fn gelu_slope(x: f32) -> f32 {
+pub(crate) fn gelu_slope(x: f32) -> f32 {
     const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
     let cdf = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
     cdf + x * INVERSE_SQRT_2PI * exp(-0.5 * x * x)
