@@ -19,6 +19,7 @@ pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
         "vit_s16" => encode::vit_s16(inputs),
         "train_map" => train::train_map(inputs),
         "train_tower" => train::train_tower(inputs),
+        _ if name.starts_with("grow_map:") => train::grow_map(&name["grow_map:".len()..]),
         _ => bail!("unknown work `{name}`"),
     }
 }

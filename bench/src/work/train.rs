@@ -36,6 +36,18 @@ pub fn train_map(inputs: &Inputs) -> anyhow::Result<Work> {
     Ok(Box::new(move || map_losses(&texts, &images, &settings, None)))
 }
 
+/// One epoch of the map over so many synthetic pairs, as wide as the default towers' vectors.
+pub fn grow_map(pairs: &str) -> anyhow::Result<Work> {
+    let pairs: usize = pairs.parse()?;
+    let side = |dim: usize, factor: usize| {
+        let value = |i: usize| ((i.wrapping_mul(factor) >> 7) % 1013) as f32 / 506.5 - 1.0;
+        EmbeddingMatrix::from_rows(dim, (0..pairs * dim).map(value).collect())
+    };
+    let (texts, images) = (side(1024, 0x9e37_79b9)?, side(2816, 0x85eb_ca6b)?);
+    let settings = MapSettings { epochs: 1, ..Settings::photos().map };
+    Ok(Box::new(move || map_losses(&texts, &images, &settings, None)))
+}
+
 /// The losses of the map's first steps without anything random, from given weights.
 pub fn train_map_check(inputs: &Inputs) -> anyhow::Result<Work> {
     let defaults = Settings::photos().map;
