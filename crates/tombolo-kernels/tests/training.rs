@@ -59,9 +59,11 @@ fn check_gradient(x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) {
     }
 }
 
+type Form<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
+
 /// The gradients of the same loss by two forms of an operation.
-fn compare_gradients(x: &Tensor, forms: [&dyn Fn(&Tensor) -> Result<Tensor>; 2]) {
-    let gradient = |form: &dyn Fn(&Tensor) -> Result<Tensor>| {
+fn compare_gradients(x: &Tensor, forms: [Form<'_>; 2]) {
+    let gradient = |form: Form<'_>| {
         let var = Var::from_tensor(x).unwrap();
         let out = form(&var).unwrap();
         let weight = tensor(out.dims(), 98);
@@ -72,7 +74,8 @@ fn compare_gradients(x: &Tensor, forms: [&dyn Fn(&Tensor) -> Result<Tensor>; 2])
 }
 
 fn mask(rows: usize, cols: usize, seed: u32) -> Tensor {
-    let chosen = |i: usize| f32::from((i as u32 ^ seed) % 5 == 0 || i % cols == i / cols % cols);
+    let chosen =
+        |i: usize| f32::from((i as u32 ^ seed).is_multiple_of(5) || i % cols == i / cols % cols);
     Tensor::from_vec((0..rows * cols).map(chosen).collect(), (rows, cols), &Device::Cpu).unwrap()
 }
 
