@@ -102,16 +102,83 @@ def base(path, rows=1_000_000, dim=512):
     vectors.flush()
 
 
-def pairs(path, rows=30_000, text=768, image=2816, latent=128):
-    """Vectors of pairs that share a latent part, as wide as the default towers'."""
+def pairs(path, rows=30_000, text=1024, image=2816, latent=128):
+    """Vectors of pairs that share a latent part, as wide as the default towers': `text.npy` and `image.npy`."""
+    path.mkdir(exist_ok=True)
     generator = np.random.default_rng(3)
     shared = generator.normal(size=(rows, latent)).astype(np.float32)
-    side = lambda width: (
-        shared @ generator.normal(size=(latent, width)).astype(np.float32)
-        + 5 * generator.normal(size=(rows, width)).astype(np.float32)
-    )
-    with path.open("wb") as file:
-        np.savez(file, text=side(text), image=side(image))
+    for side, width in (("text", text), ("image", image)):
+        projection = generator.normal(size=(latent, width)).astype(np.float32)
+        noise = generator.normal(size=(rows, width)).astype(np.float32)
+        np.save(path / f"{side}.npy", shared @ projection + 5 * noise)
+
+
+def glorot(generator, output, input):
+    bound = np.sqrt(6 / (output + input))
+    return generator.uniform(-bound, bound, (output, input)).astype(np.float32)
+
+
+def layer(generator, output, input):
+    return {"weight": glorot(generator, output, input), "bias": np.zeros(output, np.float32)}
+
+
+def norm(dim):
+    return {"weight": np.ones(dim, np.float32), "bias": np.zeros(dim, np.float32)}
+
+
+def flat(tree, prefix=""):
+    """Nested dictionaries as one with dotted names."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    parts = (flat(value, f"{prefix}.{name}" if prefix else name) for name, value in tree.items())
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def map_start(path, text=1024, image=2816, dim=512, hidden=1024):
+    """Initial weights of the map, by Tombolo's names. The last layers do not start at zero, so that all is compared."""
+    from safetensors.numpy import save_file
+
+    generator = np.random.default_rng(4)
+    side = lambda width: {"linear": layer(generator, dim, width), "expand": layer(generator, hidden, width),
+                          "contract": layer(generator, dim, hidden)}
+    tree = {"text": side(text), "image": side(image), "log_scale": np.array(np.log(20), np.float32)}
+    save_file(flat(tree), path)
+
+
+def tower_start(path, input=384, width=256, layers=2, positions=64, output=256):
+    """Initial weights of the text tower, by Tombolo's names."""
+    from safetensors.numpy import save_file
+
+    generator = np.random.default_rng(5)
+    normal = lambda *shape: (0.02 * generator.normal(size=shape)).astype(np.float32)
+    encoder = lambda: {
+        "norm_attention": norm(width), "qkv": layer(generator, 3 * width, width), "output": layer(generator, width, width),
+        "norm_mlp": norm(width), "expand": layer(generator, 4 * width, width), "contract": layer(generator, width, 4 * width),
+    }
+    tree = {
+        "input_norm": norm(input), "projection": layer(generator, width, input), "class": normal(1, width),
+        "positions": normal(positions + 1, width), "layer": {str(i): encoder() for i in range(layers)},
+        "norm": norm(width), "output": layer(generator, output, width),
+    }
+    save_file(flat(tree), path)
+
+
+def features(path, texts=30_000, dim=384, captions=5):
+    """A feature cache of synthetic texts, in the form of Tombolo's feature store: `rows.f16` and `index`.
+
+    8 to 30 tokens a text, 13.8 in the mean, as captions of Flickr8K have; text i belongs to picture i // 5, whose
+    texts share a latent part. The key of a text is its number.
+    """
+    path.mkdir(exist_ok=True)
+    generator = np.random.default_rng(6)
+    lengths = np.clip(8 + generator.gamma(2.0, 3.2, texts).astype(int), 8, 30)
+    firsts = np.concatenate([[0], lengths.cumsum()])
+    pictures = 0.5 * generator.normal(size=(texts // captions + 1, dim)).astype(np.float32)
+    with (path / "rows.f16").open("wb") as rows, (path / "index").open("wb") as index:
+        for text, length in enumerate(lengths):
+            values = pictures[text // captions] + generator.normal(size=(length, dim)).astype(np.float32)
+            rows.write(values.astype("<f2").tobytes())
+            index.write(text.to_bytes(32, "little") + int(firsts[text]).to_bytes(8, "little") + int(length).to_bytes(4, "little"))
 
 
 def captions(flickr8k, path):
@@ -165,7 +232,11 @@ if __name__ == "__main__":
     once(cache / "lite0.onnx", lambda p: networks.export(networks.efficientnet(weights), (sample,), ["input"], p))
     once(cache / "minilm.onnx", lambda path: minilm_onnx(models / "all-minilm-l6-v2", path))
     once(cache / "base.npy", base)
-    once(cache / "pairs.npz", pairs)
+    once(cache / "pairs", pairs)
+    once(cache / "map_start.safetensors", map_start)
+    once(cache / "features", features)
+    once(cache / "few_features", lambda path: features(path, texts=256))
+    once(cache / "tower_start.safetensors", tower_start)
     if flickr8k:
         once(cache / "captions.json", lambda path: captions(flickr8k, path))
         once(cache / "photos", lambda folder: photos(flickr8k, folder))

@@ -109,4 +109,9 @@ ROWS = [
         needs_flickr8k=True, kind=contest.Command, commands=cold_query),
     Row("peak_memory_index", "`tombolo index`, 7,000 photos", "MB resident", lambda megabytes: megabytes, [], rounds=0,
         needs_flickr8k=True, kind=contest.Memory, commands=index),
+    # 7 M weights, and 20 steps of 1,500 pairs; the result compared is the loss of five steps without dropout.
+    Row("train_map", "one epoch of the map, 30,000 pairs", "pairs/s", rate(30_000), ["pytorch"], tolerance=1e-3, rounds=5),
+    # 118 steps of 256 texts; the result compared is the loss of five steps on whole texts.
+    Row("train_tower", "one epoch of the text tower, 30,000 texts of cached features", "texts/s", rate(30_000), ["pytorch"],
+        tolerance=1e-3, rounds=2),
 ]

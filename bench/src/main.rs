@@ -9,6 +9,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Where the inputs lie that `bench/prepare.py` made, and the installed models.
 pub struct Inputs {
     /// The cache folder.
@@ -22,5 +26,5 @@ fn main() -> anyhow::Result<()> {
     let mut next = |name| arguments.next().with_context(|| format!("{name} is missing"));
     let work = next("WORK")?;
     let inputs = Inputs { cache: next("CACHE")?.into(), models: next("MODELS")?.into() };
-    worker::serve(work::load(&work, &inputs)?)
+    worker::serve(work::load(&work, &inputs)?, work::load_check(&work, &inputs)?)
 }

@@ -2,6 +2,7 @@
 
 mod encode;
 mod photos;
+mod train;
 
 use anyhow::bail;
 
@@ -19,6 +20,19 @@ pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
         "vit_s16" => encode::vit_s16(inputs),
         "photos_end_to_end" => photos::end_to_end(inputs),
         "photos_encode_only" => photos::encode_only(inputs),
+        "train_map" => train::train_map(inputs),
+        "train_tower" => train::train_tower(inputs),
+        _ if name.starts_with("grow_map:") => train::grow_map(&name["grow_map:".len()..]),
         _ => bail!("unknown work `{name}`"),
+    }
+}
+
+/// Loads what is compared with the peers' instead of the result of the named work, where that result is
+/// random.
+pub fn load_check(name: &str, inputs: &Inputs) -> anyhow::Result<Option<Work>> {
+    match name {
+        "train_map" => train::train_map_check(inputs).map(Some),
+        "train_tower" => train::train_tower_check(inputs).map(Some),
+        _ => Ok(None),
     }
 }

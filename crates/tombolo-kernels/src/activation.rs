@@ -108,7 +108,7 @@ fn check_bias(shape: &Shape, bias: usize) -> Result<()> {
     }
 }
 
-fn gradients(
+pub(crate) fn gradients(
     x: &[f32],
     bias: &[f32],
     grad: &[f32],
@@ -138,7 +138,7 @@ pub(crate) fn sum_in_order(partial: &[Vec<f32>], dim: usize) -> Vec<f32> {
 }
 
 /// `rows` = activation(`rows` + `bias`), in place, for any number of rows as long as `bias`.
-fn add_bias_activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
+pub(crate) fn add_bias_activate(rows: &mut [f32], bias: &[f32], activation: Activation) {
     for row in rows.chunks_exact_mut(bias.len()) {
         // SAFETY: both have the same length.
         unsafe { activate_row(Isa::best(), row, bias.as_ptr(), activation) };
@@ -193,7 +193,12 @@ multiversioned! {
 }
 
 #[inline(always)]
-fn gelu_slope(x: f32) -> f32 {
+pub(crate) fn gelu(x: f32) -> f32 {
+    0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+#[inline(always)]
+pub(crate) fn gelu_slope(x: f32) -> f32 {
     const INVERSE_SQRT_2PI: f32 = 0.398_942_3;
     let cdf = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
     cdf + x * INVERSE_SQRT_2PI * exp(-0.5 * x * x)

@@ -1,7 +1,9 @@
 //! The layers that every network here is built of.
 
-use candle_core::{D, DType, Device, Tensor};
-use tombolo_kernels::{Activation, attention, bias_activation, layer_norm};
+use candle_core::{DType, Device, Tensor};
+use tombolo_kernels::{Activation, attention, layer_norm, linear};
+
+pub use tombolo_kernels::unit_norm;
 
 use crate::error::Result;
 use crate::weights::{Init, Scope};
@@ -71,8 +73,7 @@ impl Linear {
     /// # Errors
     /// If the last dimension is not `input`.
     pub fn forward_activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        let product = x.matmul(&self.weight.t()?)?;
-        Ok(bias_activation(&product, &self.bias, activation)?)
+        Ok(linear(x, &self.weight, &self.bias, activation)?)
     }
 }
 
@@ -169,15 +170,4 @@ impl EncoderLayer {
 /// The place of each row within its sequence, counted from `first`: `0, 1, 2, 0, 1` for lengths 3 and 2.
 pub(crate) fn running_places(lengths: &[usize], first: u32) -> Vec<u32> {
     lengths.iter().flat_map(|&length| first..first + length as u32).collect()
-}
-
-/// Rows scaled to unit Euclidean norm; a row of zeros stays as it is.
-///
-/// # Shapes
-/// `x`: `[…, dim]`. Returns the same shape.
-/// # Errors
-/// If the tensor operation fails.
-pub fn unit_norm(x: &Tensor) -> Result<Tensor> {
-    let norm = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-12)?.sqrt()?;
-    Ok(x.broadcast_div(&norm)?)
 }

@@ -163,7 +163,7 @@ impl Tower {
     }
 
     fn read_out(&self, class: &Tensor) -> Result<Tensor> {
-        unit_norm(&self.output.forward(&self.norm.forward(class)?)?)
+        Ok(unit_norm(&self.output.forward(&self.norm.forward(class)?)?)?)
     }
 
     /// `[class]` before each sequence, and positions added. Returns `[rows + sequences, width]` and the
@@ -200,7 +200,7 @@ impl Tower {
         let pooled = pool(&sequences.values, &sequences.lengths, top)?;
         let mean = unit_norm(&pooled.narrow(D::Minus1, 0, dim)?)?;
         let largest = unit_norm(&pooled.narrow(D::Minus1, dim, dim)?)?;
-        unit_norm(&Tensor::cat(&[class, mean, largest], 1)?)
+        Ok(unit_norm(&Tensor::cat(&[class, mean, largest], 1)?)?)
     }
 
     fn embed(&self, values: &Tensor) -> Result<Tensor> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
-use rayon::prelude::*;
+use candle_core::{Device, Tensor, Var};
+use tombolo_kernels::{AdamWStep, HostValues, adamw, squared_norm, with_values_mut};
 use tombolo_models::checkpoint::{HostTensor, Tensors};
 
 use crate::error::Result;
@@ -14,8 +14,6 @@ const BETA2: f32 = 0.98;
 const EPSILON: f32 = 1e-8;
 /// Gradients are scaled down to this Euclidean norm if theirs is larger.
 const LARGEST_NORM: f32 = 2.0;
-/// Values a task.
-const CHUNK: usize = 16 * 1024;
 
 /// AdamW (Loshchilov and Hutter 2019) with the gradient's norm clipped; only matrices decay.
 pub struct AdamW {
@@ -49,23 +47,43 @@ impl AdamW {
     /// # Errors
     /// If a gradient cannot be read or a variable not be written.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64) -> Result<()> {
-        self.step += 1;
-        let gradients: Vec<Option<Vec<f32>>> = self
+        let on_host = |gradient: &Tensor| gradient.to_device(&Device::Cpu)?.contiguous();
+        let tensors: BTreeMap<String, Tensor> = self
             .parameters
             .iter()
-            .map(|p| gradients.get(&p.variable).map(|g| g.flatten_all()?.to_vec1()).transpose())
+            .filter_map(|p| Some((p.name.clone(), gradients.get(&p.variable)?)))
+            .map(|(name, gradient)| Ok((name, on_host(gradient)?)))
             .collect::<candle_core::Result<_>>()?;
-        let squares = gradients.iter().flatten().flatten().map(|&g| f64::from(g) * f64::from(g));
+        let values: BTreeMap<&str, HostValues<'_>> = tensors
+            .iter()
+            .map(|(name, gradient)| Ok((name.as_str(), HostValues::of(gradient)?)))
+            .collect::<candle_core::Result<_>>()?;
+        self.step_with(learning_rate, |name| values.get(name).map(|values| &**values))
+    }
+
+    /// Moves each variable of which `gradient` knows a gradient, in place on the CPU.
+    ///
+    /// # Errors
+    /// If a variable cannot be written.
+    pub fn step_with<'g>(
+        &mut self,
+        learning_rate: f64,
+        gradient: impl Fn(&str) -> Option<&'g [f32]>,
+    ) -> Result<()> {
+        self.step += 1;
+        let squares = self.parameters.iter().filter_map(|p| gradient(&p.name)).map(squared_norm);
         let norm = squares.sum::<f64>().sqrt() as f32;
-        let rate = Rate {
-            clip: (LARGEST_NORM / norm.max(1e-12)).min(1.0),
+        let step = AdamWStep {
             learning_rate: learning_rate as f32,
-            mean_correction: 1.0 - BETA1.powi(self.step),
-            square_correction: 1.0 - BETA2.powi(self.step),
+            decay: self.weight_decay,
+            clip: (LARGEST_NORM / norm.max(1e-12)).min(1.0),
+            betas: (BETA1, BETA2),
+            epsilon: EPSILON,
+            corrections: (1.0 - BETA1.powi(self.step), 1.0 - BETA2.powi(self.step)),
         };
-        for (parameter, gradient) in self.parameters.iter_mut().zip(gradients) {
-            if let Some(gradient) = gradient {
-                parameter.step(&gradient, rate, self.weight_decay)?;
+        for parameter in &mut self.parameters {
+            if let Some(gradient) = gradient(&parameter.name) {
+                parameter.step(gradient, step)?;
             }
         }
         Ok(())
@@ -98,42 +116,28 @@ impl AdamW {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Rate {
-    clip: f32,
-    learning_rate: f32,
-    mean_correction: f32,
-    square_correction: f32,
+impl Parameter {
+    fn step(&mut self, gradient: &[f32], step: AdamWStep) -> Result<()> {
+        let decay = if self.variable.rank() >= 2 { step.decay } else { 0.0 };
+        let step = AdamWStep { decay, ..step };
+        let (mean, square) = (&mut self.mean, &mut self.square);
+        change(&self.variable, |values| adamw(values, gradient, mean, square, step))
+    }
 }
 
-impl Parameter {
-    fn step(&mut self, gradient: &[f32], rate: Rate, weight_decay: f32) -> Result<()> {
-        let decay = if self.variable.rank() >= 2 { weight_decay } else { 0.0 };
-        let mut values = self.variable.flatten_all()?.to_vec1::<f32>()?;
-        values
-            .par_chunks_mut(CHUNK)
-            .zip(self.mean.par_chunks_mut(CHUNK))
-            .zip(self.square.par_chunks_mut(CHUNK))
-            .zip(gradient.par_chunks(CHUNK))
-            .for_each(|(((values, mean), square), gradient)| {
-                for (((x, m), s), g) in values.iter_mut().zip(mean).zip(square).zip(gradient) {
-                    let g = g * rate.clip;
-                    *m = BETA1 * *m + (1.0 - BETA1) * g;
-                    *s = BETA2 * *s + (1.0 - BETA2) * g * g;
-                    let scale = (*s / rate.square_correction).sqrt() + EPSILON;
-                    let step = *m / rate.mean_correction / scale + decay * *x;
-                    *x -= rate.learning_rate * step;
-                }
-            });
-        let shape = self.variable.shape().clone();
-        Ok(self.variable.set(&Tensor::from_vec(values, shape, self.variable.device())?)?)
+/// Changes a variable's values: in place on the CPU, by a copy elsewhere.
+pub(crate) fn change(variable: &Var, mut change: impl FnMut(&mut [f32])) -> Result<()> {
+    if variable.device().is_cpu() {
+        return Ok(with_values_mut(variable, change)?);
     }
+    let mut values = variable.flatten_all()?.to_vec1::<f32>()?;
+    change(&mut values);
+    Ok(variable.set(&Tensor::from_vec(values, variable.shape(), variable.device())?)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     /// One step of AdamW as the paper writes it, on a single value.
     fn reference(x: f32, g: f32, m: &mut f32, s: &mut f32, t: i32, decay: f32) -> f32 {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 use candle_core::{Device, Tensor, Var};
+use tombolo_kernels::{HostValues, move_towards};
 use tombolo_models::checkpoint::{HostTensor, Tensors};
 
 use crate::error::Result;
+use crate::optimizer::change;
 
 /// Moves each variable of `reference` towards its namesake: r ← m·r + (1 − m)·t (He et al. 2020, equation 2).
 ///
@@ -18,9 +20,9 @@ pub fn follow(
     momentum: f64,
 ) -> Result<()> {
     for (name, slow) in reference {
-        let moved =
-            ((slow.as_tensor() * momentum)? + (tower[name].as_tensor() * (1.0 - momentum))?)?;
-        slow.set(&moved.detach())?;
+        let fast = tower[name].to_device(&Device::Cpu)?.contiguous()?;
+        let fast = HostValues::of(&fast)?;
+        change(slow, |slow| move_towards(slow, &fast, momentum as f32))?;
     }
     Ok(())
 }

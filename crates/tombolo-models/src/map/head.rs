@@ -167,7 +167,7 @@ impl Head {
             let inner = drop(expand.forward_activated(standardised, Activation::Gelu)?)?;
             out = (out + contract.forward(&inner)?)?;
         }
-        unit_norm(&out)
+        Ok(unit_norm(&out)?)
     }
 
     /// Adds the tensors to `out` under `prefix`, with the names that [`Head::new`] reads.

@@ -1,35 +1,12 @@
 //! Supervised contrastive loss: InfoNCE with several positives.
 
-use candle_core::{D, Result, Tensor};
-
-use super::log_softmax;
-
-/// Supervised contrastive loss of queries against keys: each query should be nearer to all its positives
-/// than to any other key.
-///
-/// L = −(1/|batch|) Σᵢ (1/|P(i)|) Σ_{p ∈ P(i)} log softmaxₖ(qᵢ·kₖ / τ)ₚ, Khosla et al. 2020, L_out.
-///
-/// # Shapes
-/// `queries`: `[batch, dim]` and `keys`: `[keys, dim]`, rows of unit norm; `positives`: `[batch, keys]`, 1
-/// where a key is a positive of the query and 0 elsewhere, at least one a row. Returns a scalar in nats.
-/// # Errors
-/// If the shapes do not agree.
-pub fn supcon(
-    queries: &Tensor,
-    keys: &Tensor,
-    positives: &Tensor,
-    temperature: f64,
-) -> Result<Tensor> {
-    let logits = (queries.matmul(&keys.t()?)? * (1.0 / temperature))?;
-    let share = positives.broadcast_div(&positives.sum_keepdim(D::Minus1)?)?;
-    (log_softmax(&logits)? * share)?.sum_all()? * (-1.0 / queries.dim(0)? as f64)
-}
+pub use tombolo_kernels::supcon;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::loss::checks::{check_gradient, unit_rows};
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
     const MASK: [f32; 12] = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0];
 

@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use tombolo_models::checkpoint::{HostTensor, Tensors};
 use tombolo_models::tower::{Tower, TowerConfig};
 use tombolo_models::weights::Weights;
@@ -184,11 +185,12 @@ fn positive_mask(
     positives: &Positives,
     device: &Device,
 ) -> Result<Tensor> {
-    let mask: Vec<f32> = queries
-        .iter()
-        .flat_map(|&query| keys.iter().map(move |&key| positives.contains(query, key)))
-        .map(f32::from)
-        .collect();
+    let mut mask = vec![0.0; queries.len() * keys.len()];
+    mask.par_chunks_mut(keys.len()).zip(queries).for_each(|(mask, &query)| {
+        for (place, &key) in mask.iter_mut().zip(keys) {
+            *place = f32::from(positives.contains(query, key));
+        }
+    });
     Ok(Tensor::from_vec(mask, (queries.len(), keys.len()), device)?)
 }
 
