@@ -71,6 +71,24 @@ impl<R: Rows> Rows for Chain<R> {
         *scratch = joined;
         scratch
     }
+
+    fn dot_all(
+        &self,
+        query: &[f32],
+        rows: Range<usize>,
+        scratch: &mut Vec<f32>,
+        scores: &mut [f32],
+    ) {
+        assert!(rows.end <= self.len(), "rows {rows:?} of {}", self.len());
+        let (mut row, mut rest) = (rows.start, scores);
+        while row < rows.end {
+            let part = self.part_of(row);
+            let (start, end) = (self.starts[part], rows.end.min(self.starts[part + 1]));
+            let (here, after) = rest.split_at_mut(end - row);
+            self.parts[part].dot_all(query, row - start..end - start, scratch, here);
+            (row, rest) = (end, after);
+        }
+    }
 }
 
 #[cfg(test)]

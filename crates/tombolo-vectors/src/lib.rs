@@ -16,19 +16,22 @@
 //! # }
 //! ```
 
+mod best;
 mod chain;
 mod error;
 mod f16_rows;
 mod matrix;
 pub mod npy;
 mod rows;
+mod scan;
 mod similarity;
 mod top_k;
 
+pub use best::ScoredRow;
 pub use chain::Chain;
 pub use error::VectorError;
 pub use f16_rows::F16Rows;
 pub use matrix::EmbeddingMatrix;
 pub use rows::Rows;
 pub use similarity::{dot, norm, normalize};
-pub use top_k::{ScoredRow, top_k};
+pub use top_k::top_k;
