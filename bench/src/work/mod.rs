@@ -1,6 +1,7 @@
 //! The works, one file each: what is loaded before, and what is timed.
 
 mod encode;
+mod search;
 
 use anyhow::bail;
 
@@ -16,6 +17,10 @@ pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
         "minilm_captions" => encode::minilm_captions(inputs),
         "efficientnet_lite0" => encode::efficientnet_lite0(inputs),
         "vit_s16" => encode::vit_s16(inputs),
+        "search_1m_single" => search::search_1m_single(inputs),
+        "search_1m_int8" => search::search_1m_int8(inputs),
+        "search_1m_int8_recall" => search::search_1m_int8_recall(inputs),
+        "search_1m_batch" => search::search_1m_batch(inputs),
         _ => bail!("unknown work `{name}`"),
     }
 }
