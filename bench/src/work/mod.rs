@@ -1,7 +1,7 @@
 //! The works, one file each: what is loaded before, and what is timed.
 
 mod encode;
-mod search;
+pub mod search;
 
 use anyhow::bail;
 

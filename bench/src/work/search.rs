@@ -59,14 +59,10 @@ pub fn search_1m_int8_recall(inputs: &Inputs) -> anyhow::Result<Work> {
 /// Exact, a thousand queries at once: their scores, `[1000, TOP]`.
 pub fn search_1m_batch(inputs: &Inputs) -> anyhow::Result<Work> {
     let (rows, queries) = load(inputs)?;
-    Ok(Box::new(move || {
-        scores(top_k_batch(&queries, &rows, TOP, |_| true)?.into_iter().map(Ok))
-    }))
+    Ok(Box::new(move || scores(top_k_batch(&queries, &rows, TOP, |_| true)?.into_iter().map(Ok))))
 }
 
-fn scores(
-    found: impl Iterator<Item = anyhow::Result<Vec<ScoredRow>>>,
-) -> anyhow::Result<Array> {
+fn scores(found: impl Iterator<Item = anyhow::Result<Vec<ScoredRow>>>) -> anyhow::Result<Array> {
     let found = found.collect::<anyhow::Result<Vec<_>>>()?;
     let values = found.iter().flatten().map(|scored| scored.score).collect();
     Ok(Array { shape: vec![found.len(), TOP], values })
@@ -83,7 +79,8 @@ fn load(inputs: &Inputs) -> anyhow::Result<(F16Rows, EmbeddingMatrix)> {
     Ok((F16Rows::open(&halves, DIM)?, queries))
 }
 
-fn map(path: &Path) -> anyhow::Result<Mmap> {
+/// Maps a file of the inputs.
+pub fn map(path: &Path) -> anyhow::Result<Mmap> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     // SAFETY: mapped read-only; nobody writes to the inputs while the benchmarks run.
     Ok(unsafe { Mmap::map(&file)? })

@@ -1,6 +1,8 @@
 use std::ops::Range;
 
-use crate::{Rows, VectorError};
+use half::f16;
+
+use crate::{F16Rows, Rows, VectorError};
 
 /// Several sources of rows seen as one: the rows of the first, then those of the second, …
 #[derive(Debug)]
@@ -37,6 +39,18 @@ impl<R: Rows> Chain<R> {
     /// The part that holds a row, by index.
     fn part_of(&self, row: usize) -> usize {
         self.starts.partition_point(|&start| start <= row) - 1
+    }
+}
+
+impl Chain<F16Rows> {
+    /// One row as it is kept, `[dim]`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row_of_halves(&self, row: usize) -> &[f16] {
+        let part = self.part_of(row);
+        let start = (row - self.starts[part]) * self.dim;
+        &self.parts[part].as_slice()[start..start + self.dim]
     }
 }
 

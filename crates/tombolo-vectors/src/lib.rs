@@ -39,6 +39,7 @@ pub use i8_rows::I8Rows;
 pub use matrix::EmbeddingMatrix;
 pub use rescore::rescore;
 pub use rows::Rows;
+pub use scan::dot_f16;
 pub use similarity::{dot, norm, normalize};
 pub use top_k::top_k;
 pub use top_k_batch::top_k_batch;

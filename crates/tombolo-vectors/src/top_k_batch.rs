@@ -7,8 +7,8 @@ use crate::{EmbeddingMatrix, Rows, ScoredRow, VectorError, norm, rescore};
 /// Rows multiplied with all queries at once: 1,024 rows of 512 f32 are 2 MiB.
 const BLOCK_ROWS: usize = 1_024;
 
-/// Queries of one product, so that its scores stay in the cache: 256 · 1,024 f32 are 1 MiB.
-const BLOCK_QUERIES: usize = 256;
+/// Queries of one product, so that its scores stay in the cache: 1,024 · 1,024 f32 are 4 MiB.
+const BLOCK_QUERIES: usize = 1_024;
 
 /// Candidates of a query beyond 2·`k` before the hopeless ones are dropped.
 const SLACK: usize = 256;

@@ -44,6 +44,31 @@ pub(super) unsafe fn f16_rows<const N: usize>(query: &[f32], rows: &[f16]) -> [f
     totals
 }
 
+/// Dot product of two rows of halves.
+///
+/// # Safety
+/// The two are of one length.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn halves(a: &[f16], b: &[f16]) -> f32 {
+    let mut sums = [_mm256_setzero_ps(); 2];
+    let whole = a.len() - a.len() % (2 * LANES);
+    for i in (0..whole).step_by(2 * LANES) {
+        for (part, sum) in sums.iter_mut().enumerate() {
+            let at = i + part * LANES;
+            // SAFETY: at + LANES is at most the length of both.
+            let (x, y) = unsafe {
+                (
+                    _mm_loadu_si128(a.as_ptr().add(at).cast()),
+                    _mm_loadu_si128(b.as_ptr().add(at).cast()),
+                )
+            };
+            *sum = _mm256_fmadd_ps(_mm256_cvtph_ps(x), _mm256_cvtph_ps(y), *sum);
+        }
+    }
+    let tail = a[whole..].iter().zip(&b[whole..]).map(|(x, y)| x.to_f32() * y.to_f32());
+    total_f32(_mm256_add_ps(sums[0], sums[1])) + tail.sum::<f32>()
+}
+
 /// Dot products of the query with `N` rows, wrapping around beyond 32 bits.
 ///
 /// # Safety

@@ -97,6 +97,20 @@ impl Form {
         }
     }
 
+    /// Dot product of two rows of halves.
+    ///
+    /// # Panics
+    /// If the two differ in length.
+    pub(crate) fn dot_halves(self, a: &[f16], b: &[f16]) -> f32 {
+        assert_eq!(a.len(), b.len(), "a dot product needs two vectors of one length");
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the lengths agree, and a processor with AVX-512 has AVX2, FMA and F16C too.
+            Self::Avx512 | Self::Avx2 => unsafe { avx2::halves(a, b) },
+            Self::Portable => portable::halves(a, b),
+        }
+    }
+
     /// Dot products with int8 rows: `query`: `[dim]`, `rows`: `[n, dim]`, `sums`: `[n]`. Exact where
     /// the sums fit into 32 bits.
     ///
@@ -132,6 +146,16 @@ impl Form {
             Self::Portable => portable::dot_i8(query, rows, sums),
         }
     }
+}
+
+/// Dot product of two vectors of halves, Σ aᵢ·bᵢ, in f32, for an index that compares rows with rows.
+///
+/// Its last bits may differ from those of [`top_k`](crate::top_k), which keeps the query in f32.
+///
+/// # Panics
+/// If the two differ in length.
+pub fn dot_f16(a: &[f16], b: &[f16]) -> f32 {
+    Form::best().dot_halves(a, b)
 }
 
 /// Dot products of a query with four rows, and with one.
@@ -190,6 +214,19 @@ mod tests {
                     form.dot_f16(&query, row, &mut alone);
                     prop_assert_eq!(*score, alone[0], "{:?}: neighbours change a score", form);
                 }
+            }
+        }
+
+        #[test]
+        fn every_form_agrees_with_the_naive_sum_of_two_halves(
+            pairs in prop::collection::vec((-1.0_f32..1.0, -1.0_f32..1.0), 0..150),
+        ) {
+            let halves = |x: f32| f16::from_f32(x);
+            let (a, b): (Vec<f16>, Vec<f16>) =
+                pairs.iter().map(|&(x, y)| (halves(x), halves(y))).unzip();
+            let naive = sum(a.iter().map(|&x| f64::from(x)), b.iter().map(|&x| f64::from(x)));
+            for form in Form::available() {
+                prop_assert!((f64::from(form.dot_halves(&a, &b)) - naive).abs() < 2e-5, "{form:?}");
             }
         }
 

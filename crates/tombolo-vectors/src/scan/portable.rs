@@ -13,6 +13,10 @@ pub(super) fn dot_f16(query: &[f32], rows: &[f16], scores: &mut [f32]) {
     }
 }
 
+pub(super) fn halves(a: &[f16], b: &[f16]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x.to_f32() * y.to_f32()).sum()
+}
+
 pub(super) fn dot_i8(query: &[i16], rows: &[i8], sums: &mut [i32]) {
     for (sum, row) in sums.iter_mut().zip(rows.chunks_exact(query.len())) {
         *sum = query.iter().zip(row).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum();
