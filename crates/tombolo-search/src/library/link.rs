@@ -25,8 +25,8 @@ impl Default for LinkOptions {
 
 impl LibraryWriter {
     /// Makes or extends the graph through which a large library is searched, for one map, and writes
-    /// it beside the mapped vectors. To be called after indexing: it takes about a millisecond a row
-    /// and core, which no search should wait for. Returns whether there was something to do.
+    /// it beside the mapped vectors. To be called after indexing: every row is compared with hundreds
+    /// of others, which no search should wait for. Returns whether there was something to do.
     ///
     /// A kill leaves the graph as it was. Links depend on the timing of threads, so two graphs of the
     /// same rows may miss different photos. `progress` is called with the rows linked and all rows.
