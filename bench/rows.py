@@ -49,6 +49,10 @@ class Row:
     flops: Optional[float] = None
     bytes: Optional[float] = None
     needs_flickr8k: bool = False
+    # The peers' script, where it is not named like the row.
+    peer_script: Optional[str] = None
+    # What the work NAME_recall must find, at least.
+    recall: Optional[float] = None
     kind: type = contest.Contestant
     # Our own work that bounds this one; the share of the limit is that of its rate.
     bound: Optional[str] = None
@@ -59,7 +63,7 @@ class Row:
         if self.commands:
             return self.commands(settings)
         bound = {"bound": settings.ours(self.bound)} if self.bound else {}
-        peers = {peer: settings.peer(self.name, peer) for peer in self.peers}
+        peers = {peer: settings.peer(self.peer_script or self.name, peer) for peer in self.peers}
         return {"ours": settings.ours(self.name)} | peers | bound
 
     def share(self, seconds, limits):
@@ -79,6 +83,10 @@ def rate(amount):
 
 def milliseconds(seconds):
     return 1000 * seconds
+
+
+def milliseconds_of(searches):
+    return lambda seconds: 1000 * seconds / searches
 
 
 def cold_query(settings):
@@ -114,4 +122,11 @@ ROWS = [
     # 118 steps of 256 texts; the result compared is the loss of five steps on whole texts.
     Row("train_tower", "one epoch of the text tower, 30,000 texts of cached features", "texts/s", rate(30_000), ["pytorch"],
         tolerance=1e-3, rounds=2),
+    # A time is that of 20 searches; a search reads a million rows of 512 halves once, or of 512 bytes.
+    Row("search_1m_single", "a million vectors of 512, exact, one query, top 10", "ms/query", milliseconds_of(20),
+        ["faiss"], tolerance=1e-3, rounds=5, bytes=20 * 1.024e9),
+    Row("search_1m_int8", "the same in int8, scored again from f16", "ms/query", milliseconds_of(20), ["faiss"],
+        tolerance=1e-3, rounds=5, bytes=20 * 0.516e9, peer_script="search_1m_single", recall=0.999),
+    Row("search_1m_batch", "the same, exact, 1,000 queries at once", "queries/s", rate(1_000), ["faiss"], tolerance=1e-3,
+        rounds=3, flops=2 * 1e9 * 512),
 ]

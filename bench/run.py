@@ -39,7 +39,19 @@ def check_agreement(contestants, row):
     return max(errors.values(), default=0.0)
 
 
+def check_recall(row, settings):
+    """The share of the exact answers that ours finds, over all queries."""
+    contestant = contest.Contestant(settings.ours(row.name + "_recall"), settings.environment)
+    with tempfile.TemporaryDirectory() as folder:
+        recall = float(contestant.result(folder)[0])
+    contestant.close()
+    if not recall >= row.recall:
+        raise SystemExit(f"{row.name}: recall@10 is {recall:.4f}, wanted {row.recall}")
+    return recall
+
+
 def measure(row, settings, limits):
+    recall = check_recall(row, settings) if row.recall else None
     contestants = {name: row.kind(argv, settings.environment) for name, argv in row.contestants(settings).items()}
     compared = {name: contestant for name, contestant in contestants.items() if name != "bound"}
     error = check_agreement(compared, row) if row.tolerance else None
@@ -54,7 +66,7 @@ def measure(row, settings, limits):
     return {
         "name": row.name, "work": row.work, "ours": ours, "unit": row.unit, "peers": figures,
         "ratio_to_best_peer": min(ratios.values(), default=None), "ratios": ratios,
-        "share_of_limit": share, "relative_error": error,
+        "share_of_limit": share, "relative_error": error, "recall": recall,
     }
 
 
@@ -64,6 +76,8 @@ def show(result):
     share = result["share_of_limit"]
     cells = [result["name"], result["work"], f"{number(result['ours'])} {result['unit']}", peers or "–",
              f"{share:.2f}" if share is not None else "–"]
+    if result["recall"] is not None:
+        cells[1] += f" (recall@10 {result['recall']:.4f})"
     print("| " + " | ".join(cells) + " |", flush=True)
 
 

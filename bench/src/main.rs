@@ -1,6 +1,7 @@
 //! Tombolo's side of the benchmarks: `tombolo-bench WORK CACHE MODELS` loads what the work needs and then
-//! waits for `bench/run.py`, as `bench/peers/worker.py` describes.
+//! waits for `bench/run.py`, as `bench/peers/worker.py` describes. `growth:STEP:ROWS` is for `bench/growth.sh`.
 
+mod growth;
 mod npy;
 mod work;
 mod worker;
@@ -26,5 +27,8 @@ fn main() -> anyhow::Result<()> {
     let mut next = |name| arguments.next().with_context(|| format!("{name} is missing"));
     let work = next("WORK")?;
     let inputs = Inputs { cache: next("CACHE")?.into(), models: next("MODELS")?.into() };
+    if let Some(step) = work.strip_prefix("growth:") {
+        return growth::run(step, &inputs);
+    }
     worker::serve(work::load(&work, &inputs)?, work::load_check(&work, &inputs)?)
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 
 /// Values and their shape.
 pub struct Array {
@@ -16,15 +16,21 @@ pub struct Array {
 /// Reads a little-endian f32 array in row-major order.
 pub fn read(path: &Path) -> anyhow::Result<Array> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let (shape, values) = view(path, &bytes)?;
+    Ok(Array { shape, values: values.to_vec() })
+}
+
+/// Shape and values of a file's bytes, without a copy: NumPy begins the values at a multiple of 64 bytes.
+pub fn view<'a>(path: &Path, bytes: &'a [u8]) -> anyhow::Result<(Vec<usize>, &'a [f32])> {
     ensure!(bytes.starts_with(b"\x93NUMPY\x01"), "{}: not a .npy file", path.display());
     let header_len = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let header = std::str::from_utf8(&bytes[10..10 + header_len])?;
     ensure!(header.contains("'<f4'") && header.contains("False"), "{}: not f32", path.display());
     let shape = header.split(['(', ')']).nth(1).context("no shape")?;
     let shape = shape.split(',').filter_map(|n| n.trim().parse().ok()).collect();
-    let values = bytes[10 + header_len..].chunks_exact(4);
-    let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Ok(Array { shape, values })
+    let values = bytemuck::try_cast_slice(&bytes[10 + header_len..]);
+    let values = values.map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    Ok((shape, values))
 }
 
 /// Writes an array.

@@ -2,6 +2,7 @@
 
 mod encode;
 mod photos;
+pub mod search;
 mod train;
 
 use anyhow::bail;
@@ -22,6 +23,10 @@ pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
         "photos_encode_only" => photos::encode_only(inputs),
         "train_map" => train::train_map(inputs),
         "train_tower" => train::train_tower(inputs),
+        "search_1m_single" => search::search_1m_single(inputs),
+        "search_1m_int8" => search::search_1m_int8(inputs),
+        "search_1m_int8_recall" => search::search_1m_int8_recall(inputs),
+        "search_1m_batch" => search::search_1m_batch(inputs),
         _ if name.starts_with("grow_map:") => train::grow_map(&name["grow_map:".len()..]),
         _ => bail!("unknown work `{name}`"),
     }

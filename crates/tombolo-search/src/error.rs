@@ -91,6 +91,15 @@ pub enum SearchError {
         source: BoxError,
     },
 
+    /// The graph of a large library could not be made or written; searches compare all photos.
+    #[error("{}: {source}", path.display())]
+    Graph {
+        /// The file.
+        path: PathBuf,
+        /// Its reason.
+        source: BoxError,
+    },
+
     /// The records could not be read or written.
     #[error("{}: {source}", path.display())]
     Records {
@@ -154,6 +163,7 @@ impl SearchError {
                 }
                 _ => return None,
             },
+            Self::Graph { .. } => "searches work without it; the next `tombolo index` tries again",
             Self::Dim { .. } => "query and library must come from the same model",
             Self::VectorCount { .. } | Self::Model { .. } => return None,
         };

@@ -10,7 +10,8 @@
 //!   library.lock          held by the process that writes
 //!   items.sqlite          the source of truth: one record per photo
 //!   vectors/NNNNNN.f16    append-only segments of raw vectors, mapped read-only
-//!   mapped/FINGERPRINT/   the same vectors after a model's map; derived, safe to delete
+//!   mapped/FINGERPRINT/   the same vectors after a model's map, and from 50,000 rows on a graph of
+//!                         them (`graph.hnsw`); derived, safe to delete
 //! ```
 //!
 //! Vectors are on disk before the transaction that refers to them commits, and no committed row is
@@ -27,4 +28,6 @@ mod library;
 pub use encoder::{BoxError, GalleryMap, ImageEncoder};
 pub use error::SearchError;
 pub use index::{IndexItem, IndexOptions, IndexSummary, ItemList, Progress, Skipped};
-pub use library::{Hit, Item, Library, LibraryWriter, SearchOptions};
+#[cfg(feature = "hnsw")]
+pub use library::LinkOptions;
+pub use library::{Hit, Item, Library, LibraryWriter, Method, SearchOptions};

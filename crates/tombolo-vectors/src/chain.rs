@@ -1,6 +1,8 @@
 use std::ops::Range;
 
-use crate::{Rows, VectorError};
+use half::f16;
+
+use crate::{F16Rows, Rows, VectorError};
 
 /// Several sources of rows seen as one: the rows of the first, then those of the second, …
 #[derive(Debug)]
@@ -40,6 +42,18 @@ impl<R: Rows> Chain<R> {
     }
 }
 
+impl Chain<F16Rows> {
+    /// One row as it is kept, `[dim]`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row_of_halves(&self, row: usize) -> &[f16] {
+        let part = self.part_of(row);
+        let start = (row - self.starts[part]) * self.dim;
+        &self.parts[part].as_slice()[start..start + self.dim]
+    }
+}
+
 impl<R: Rows> Rows for Chain<R> {
     fn len(&self) -> usize {
         self.starts[self.parts.len()]
@@ -70,6 +84,24 @@ impl<R: Rows> Rows for Chain<R> {
         }
         *scratch = joined;
         scratch
+    }
+
+    fn dot_all(
+        &self,
+        query: &[f32],
+        rows: Range<usize>,
+        scratch: &mut Vec<f32>,
+        scores: &mut [f32],
+    ) {
+        assert!(rows.end <= self.len(), "rows {rows:?} of {}", self.len());
+        let (mut row, mut rest) = (rows.start, scores);
+        while row < rows.end {
+            let part = self.part_of(row);
+            let (start, end) = (self.starts[part], rows.end.min(self.starts[part + 1]));
+            let (here, after) = rest.split_at_mut(end - row);
+            self.parts[part].dot_all(query, row - start..end - start, scratch, here);
+            (row, rest) = (end, after);
+        }
     }
 }
 

@@ -18,6 +18,15 @@ pub enum VectorError {
         found: usize,
     },
 
+    /// Two forms of the same rows that differ in number.
+    #[error("expected {expected} rows, found {found}")]
+    Len {
+        /// Rows required.
+        expected: usize,
+        /// Rows found.
+        found: usize,
+    },
+
     /// A flat buffer that does not divide into rows.
     #[error("expected a multiple of {dim} values, found {found}")]
     Ragged {
@@ -76,7 +85,7 @@ impl VectorError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space on that disk and run the command again".into())
             }
-            Self::ZeroDim | Self::Ragged { .. } | Self::Io { .. } => None,
+            Self::ZeroDim | Self::Len { .. } | Self::Ragged { .. } | Self::Io { .. } => None,
         }
     }
 }

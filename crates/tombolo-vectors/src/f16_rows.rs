@@ -6,7 +6,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use memmap2::Mmap;
 
-use crate::{Rows, VectorError};
+use crate::scan::Form;
+use crate::{Rows, VectorError, dot};
 
 const BYTES: usize = size_of::<f16>();
 
@@ -148,6 +149,22 @@ impl Rows for F16Rows {
         scratch.resize(rows.len() * self.dim, 0.0);
         self.widen(rows, scratch);
         scratch
+    }
+
+    fn dot_all(
+        &self,
+        query: &[f32],
+        rows: Range<usize>,
+        scratch: &mut Vec<f32>,
+        scores: &mut [f32],
+    ) {
+        if cfg!(target_endian = "little") {
+            let halves = &self.as_slice()[rows.start * self.dim..rows.end * self.dim];
+            Form::best().dot_f16(query, halves, scores);
+        } else {
+            let vectors = self.block(rows, scratch).chunks_exact(self.dim);
+            scores.iter_mut().zip(vectors).for_each(|(score, row)| *score = dot(query, row));
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! A vector is a row: `[rows, dim]`, row-major. Everything that can be searched is [`Rows`]:
 //! an [`EmbeddingMatrix`] (f32, in memory), [`F16Rows`] (f16, mapped from a file) or a [`Chain`]
 //! of them. [`top_k`] finds the best rows exactly, on all cores, with the same answer whatever
-//! their number.
+//! their number; [`top_k_batch`] does it for many queries at once. [`I8Rows`] are a smaller copy
+//! to look through first, where a row missed now and then is no harm.
 //!
 //! ```
 //! use tombolo_vectors::{EmbeddingMatrix, top_k};
@@ -16,19 +17,29 @@
 //! # }
 //! ```
 
+mod best;
 mod chain;
 mod error;
 mod f16_rows;
+mod i8_rows;
 mod matrix;
 pub mod npy;
+mod rescore;
 mod rows;
+mod scan;
 mod similarity;
 mod top_k;
+mod top_k_batch;
 
+pub use best::ScoredRow;
 pub use chain::Chain;
 pub use error::VectorError;
 pub use f16_rows::F16Rows;
+pub use i8_rows::I8Rows;
 pub use matrix::EmbeddingMatrix;
+pub use rescore::rescore;
 pub use rows::Rows;
+pub use scan::dot_f16;
 pub use similarity::{dot, norm, normalize};
-pub use top_k::{ScoredRow, top_k};
+pub use top_k::top_k;
+pub use top_k_batch::top_k_batch;

@@ -1,36 +1,15 @@
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::{Rows, VectorError, dot};
+use crate::best::Best;
+use crate::{Rows, ScoredRow, VectorError};
 
-/// Rows widened at a time: 64 rows of 512 f32 are 128 KiB, which stay in a core's own cache.
+/// Rows scored at a time: 64 rows of 512 f32 are 128 KiB, which stay in a core's own cache.
 const BLOCK_ROWS: usize = 64;
 
-/// A row and its similarity to the query.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ScoredRow {
-    /// The row, from 0.
-    pub row: usize,
-    /// Its dot product with the query.
-    pub score: f32,
-}
-
-impl Eq for ScoredRow {}
-
-/// Better is greater: the higher score, then the lower row.
-impl Ord for ScoredRow {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.score.total_cmp(&other.score).then(other.row.cmp(&self.row))
-    }
-}
-
-impl PartialOrd for ScoredRow {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
+/// Rows that a thread takes at a time: 512 KiB of 512 halves, so that its memory is read in order.
+const SPAN_ROWS: usize = 512;
 
 /// The `k` rows most similar to the query, best first, of those that pass the filter.
 ///
@@ -50,63 +29,37 @@ pub fn top_k<R: Rows + ?Sized>(
     if query.len() != rows.dim() {
         return Err(VectorError::Dim { expected: rows.dim(), found: query.len() });
     }
-    let best = (0..rows.len().div_ceil(BLOCK_ROWS))
-        .into_par_iter()
-        .with_min_len(4)
-        .fold(
-            || (Best::new(k), Vec::new()),
-            |(mut best, mut scratch), block| {
-                let start = block * BLOCK_ROWS;
-                let end = rows.len().min(start + BLOCK_ROWS);
-                let vectors = rows.block(start..end, &mut scratch).chunks_exact(query.len());
-                for (row, vector) in (start..end).zip(vectors) {
-                    if filter(row) {
-                        // Adding zero makes -0.0 equal to 0.0 in the total order.
-                        best.offer(ScoredRow { row, score: dot(query, vector) + 0.0 });
-                    }
-                }
-                (best, scratch)
-            },
-        )
-        .map(|(best, _)| best)
-        .reduce(|| Best::new(k), Best::merge);
-    Ok(best.into_sorted())
+    Ok(best_of_spans(rows.len(), k, &filter, |span, scores, scratch| {
+        rows.dot_all(query, span, scratch, scores);
+    }))
 }
 
-/// The best `k` seen so far; the worst of them is on top of the heap, ready to be replaced.
-struct Best {
+/// The best `k` of `len` rows, whose scores `score` writes block by block.
+///
+/// Blocks are cut by row number alone, so neither they nor their order depend on the threads.
+pub(crate) fn best_of_spans<S: Default + Send>(
+    len: usize,
     k: usize,
-    heap: BinaryHeap<Reverse<ScoredRow>>,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Self { k, heap: BinaryHeap::new() }
-    }
-
-    fn offer(&mut self, candidate: ScoredRow) {
-        if candidate.score.is_nan() {
-            return;
+    filter: &(impl Fn(usize) -> bool + Sync),
+    score: impl Fn(Range<usize>, &mut [f32], &mut S) + Sync,
+) -> Vec<ScoredRow> {
+    let scan = |(mut best, mut scratch): (Best, S), span: usize| {
+        let end = len.min((span + 1) * SPAN_ROWS);
+        for start in (span * SPAN_ROWS..end).step_by(BLOCK_ROWS) {
+            let block = start..end.min(start + BLOCK_ROWS);
+            let mut scores = [0.0; BLOCK_ROWS];
+            let scores = &mut scores[..block.len()];
+            score(block, scores, &mut scratch);
+            best.offer_all(start, scores, filter);
         }
-        if self.heap.len() < self.k {
-            self.heap.push(Reverse(candidate));
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && candidate > worst.0
-        {
-            *worst = Reverse(candidate);
-        }
-    }
-
-    fn merge(mut self, other: Self) -> Self {
-        other.heap.into_iter().for_each(|Reverse(candidate)| self.offer(candidate));
-        self
-    }
-
-    fn into_sorted(self) -> Vec<ScoredRow> {
-        let mut best: Vec<_> = self.heap.into_iter().map(|Reverse(scored)| scored).collect();
-        best.sort_unstable_by(|a, b| b.cmp(a));
-        best
-    }
+        (best, scratch)
+    };
+    (0..len.div_ceil(SPAN_ROWS))
+        .into_par_iter()
+        .fold(|| (Best::new(k), S::default()), scan)
+        .map(|(best, _)| best)
+        .reduce(|| Best::new(k), Best::merge)
+        .into_sorted()
 }
 
 #[cfg(test)]

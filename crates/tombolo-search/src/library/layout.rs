@@ -28,6 +28,11 @@ const BEFORE_MANIFEST: [&str; 6] = [
 const SEGMENT_ROWS: usize = 65_536;
 const SEGMENT_BYTES: usize = 64 << 20;
 
+/// Where the graph of a folder of mapped vectors is.
+pub(crate) fn graph_path(mapped: &Path) -> PathBuf {
+    mapped.join("graph.hnsw")
+}
+
 /// `library.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {

@@ -1,13 +1,21 @@
 //! The library on disk.
 
 mod durable;
+mod gallery;
+#[cfg(feature = "hnsw")]
+mod graph;
 mod layout;
+#[cfg(feature = "hnsw")]
+mod link;
 mod mapped;
 mod reader;
 mod records;
 mod segments;
 mod writer;
 
+pub use gallery::Method;
+#[cfg(feature = "hnsw")]
+pub use link::LinkOptions;
 pub use reader::{Hit, Library, SearchOptions};
 pub use records::Item;
 pub(crate) use records::{Content, Known, NewItem, Records, Stamp};

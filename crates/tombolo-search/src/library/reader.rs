@@ -2,9 +2,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tombolo_vectors::{Chain, F16Rows, Rows, ScoredRow, top_k};
+use tombolo_vectors::{Rows, ScoredRow};
 
-use super::layout::{Layout, Manifest};
+use super::gallery::{Gallery, Live, Method};
+use super::layout::{Layout, Manifest, graph_path};
 use super::mapped;
 use super::records::{Item, Records};
 use super::segments::{self, Extent};
@@ -31,11 +32,13 @@ pub struct SearchOptions<'a> {
     pub top: usize,
     /// The image side of the model's map; `None` compares raw vectors.
     pub map: Option<&'a dyn GalleryMap>,
+    /// How to look.
+    pub method: Method,
 }
 
 impl Default for SearchOptions<'_> {
     fn default() -> Self {
-        Self { top: 10, map: None }
+        Self { top: 10, map: None, method: Method::Auto }
     }
 }
 
@@ -50,9 +53,9 @@ pub struct Library {
 /// The vectors as of one version of the records.
 struct Snapshot {
     version: i64,
-    raw: Chain<F16Rows>,
+    raw: Arc<Gallery>,
     live: Live,
-    mapped: Mutex<HashMap<String, Arc<Chain<F16Rows>>>>,
+    mapped: Mutex<HashMap<String, Arc<Gallery>>>,
 }
 
 impl Library {
@@ -131,10 +134,11 @@ impl Library {
     /// # Errors
     /// [`SearchError::Records`]; [`SearchError::Vectors`].
     pub fn vector_of(&self, item: &Item) -> Result<Vec<f32>, SearchError> {
-        Ok(self.snapshot()?.raw.row_to_vec(item.vector_row))
+        Ok(self.snapshot()?.raw.rows().row_to_vec(item.vector_row))
     }
 
-    /// The photos nearest to a query, best first: exact, on all cores. Among equal scores the
+    /// The photos nearest to a query, best first, on all cores. Scores are exact, and so is the
+    /// choice of photos, but where [`SearchOptions::method`] says otherwise. Among equal scores the
     /// photo that was encoded earlier comes first; those that share a content follow by path.
     ///
     /// # Shapes
@@ -149,9 +153,11 @@ impl Library {
     ) -> Result<Vec<Hit>, SearchError> {
         for attempt in 1.. {
             let snapshot = self.snapshot()?;
-            let mapped = options.map.map(|map| self.mapped(&snapshot, map)).transpose()?;
-            let rows = mapped.as_deref().unwrap_or(&snapshot.raw);
-            let found = self.nearest(query, rows, &snapshot.live, options.top)?;
+            let gallery = match options.map {
+                Some(map) => self.mapped(&snapshot, map)?,
+                None => Arc::clone(&snapshot.raw),
+            };
+            let found = self.nearest(query, &gallery, &snapshot.live, options)?;
             let hits = self.hits(&found, options.top)?;
             // Items may have gone since the snapshot; then others belong in their places.
             if attempt == ATTEMPTS || self.records().version()? == snapshot.version {
@@ -164,19 +170,18 @@ impl Library {
     fn nearest(
         &self,
         query: &[f32],
-        rows: &Chain<F16Rows>,
+        gallery: &Gallery,
         live: &Live,
-        top: usize,
+        options: &SearchOptions<'_>,
     ) -> Result<Vec<ScoredRow>, SearchError> {
-        if query.len() != rows.dim() {
-            return Err(SearchError::Dim {
-                path: self.dir().to_owned(),
-                what: "a query",
-                expected: rows.dim(),
-                found: query.len(),
-            });
+        let dim = gallery.rows().dim();
+        if query.len() != dim {
+            let (path, what) = (self.dir().to_owned(), "a query");
+            return Err(SearchError::Dim { path, what, expected: dim, found: query.len() });
         }
-        top_k(query, rows, top, |row| live.contains(row)).map_err(|source| self.damaged(source))
+        gallery
+            .nearest(query, live, options.top, options.method)
+            .map_err(|source| self.damaged(source))
     }
 
     fn hits(&self, found: &[ScoredRow], top: usize) -> Result<Vec<Hit>, SearchError> {
@@ -208,6 +213,7 @@ impl Library {
         let raw = segments::open(&self.layout.vectors(), Extent { dim, segment_rows, rows })
             .map_err(|source| self.damaged(source))?;
         let live = Live::new(rows, &live);
+        let raw = Arc::new(Gallery::open(raw, None));
         let snapshot = Arc::new(Snapshot { version, raw, live, mapped: Mutex::default() });
         *current = Some(Arc::clone(&snapshot));
         Ok(snapshot)
@@ -217,15 +223,16 @@ impl Library {
         &self,
         snapshot: &Snapshot,
         map: &dyn GalleryMap,
-    ) -> Result<Arc<Chain<F16Rows>>, SearchError> {
+    ) -> Result<Arc<Gallery>, SearchError> {
         let mut known = lock(&snapshot.mapped);
-        if let Some(rows) = known.get(map.fingerprint()) {
-            return Ok(Arc::clone(rows));
+        if let Some(gallery) = known.get(map.fingerprint()) {
+            return Ok(Arc::clone(gallery));
         }
         let dir = self.layout.mapped(map.fingerprint());
-        let rows = Arc::new(mapped::open(&dir, self.dir(), &snapshot.raw, map)?);
-        known.insert(map.fingerprint().to_owned(), Arc::clone(&rows));
-        Ok(rows)
+        let rows = mapped::open(&dir, self.dir(), snapshot.raw.rows(), map)?;
+        let gallery = Arc::new(Gallery::open(rows, Some(&graph_path(&dir))));
+        known.insert(map.fingerprint().to_owned(), Arc::clone(&gallery));
+        Ok(gallery)
     }
 
     fn records(&self) -> MutexGuard<'_, Records> {
@@ -255,28 +262,4 @@ pub(super) fn require_model(
 /// What a panicking thread held is still whole: nothing here is changed in two steps.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Which rows an item refers to.
-enum Live {
-    All,
-    Some(Vec<u64>),
-}
-
-impl Live {
-    fn new(rows: usize, live: &[usize]) -> Self {
-        if live.len() == rows {
-            return Self::All;
-        }
-        let mut bits = vec![0; rows.div_ceil(64)];
-        live.iter().for_each(|row| bits[row / 64] |= 1 << (row % 64));
-        Self::Some(bits)
-    }
-
-    fn contains(&self, row: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::Some(bits) => bits[row / 64] >> (row % 64) & 1 == 1,
-        }
-    }
 }

@@ -5,9 +5,14 @@ use half::f16;
 
 use super::layout::{Layout, Manifest};
 use super::reader::require_model;
-use super::records::{NewItem, Records};
+use super::records::{Content, NewItem, Records, Stamp};
 use super::segments::{Extent, SegmentWriter};
 use crate::SearchError;
+#[cfg(feature = "hnsw")]
+use {
+    super::segments,
+    tombolo_vectors::{Chain, F16Rows},
+};
 
 /// A library opened for writing, which one process at a time may do.
 pub struct LibraryWriter {
@@ -93,6 +98,20 @@ impl LibraryWriter {
         self.layout.records()
     }
 
+    /// All committed raw vectors.
+    #[cfg(feature = "hnsw")]
+    pub(super) fn raw(&self) -> Result<Chain<F16Rows>, SearchError> {
+        let (dim, segment_rows) = (self.manifest.dim, self.manifest.segment_rows);
+        let extent = Extent { dim, segment_rows, rows: self.segments.rows() };
+        segments::open(&self.layout.vectors(), extent)
+            .map_err(|source| SearchError::Vectors { path: self.dir().to_owned(), source })
+    }
+
+    #[cfg(feature = "hnsw")]
+    pub(super) fn mapped_dir(&self, fingerprint: &str) -> PathBuf {
+        self.layout.mapped(fingerprint)
+    }
+
     /// The row that the next vector gets.
     pub(crate) fn next_row(&self) -> usize {
         self.segments.rows()
@@ -109,6 +128,22 @@ impl LibraryWriter {
             self.segments.rewind(before);
         }
         written
+    }
+
+    /// Commits vectors, `[names.len(), dim]`, under names, with records of photos that nobody has; for
+    /// measuring libraries that are larger than any folder of photos at hand.
+    #[doc(hidden)]
+    pub fn commit_vectors(&mut self, vectors: &[f16], names: &[String]) -> Result<(), SearchError> {
+        let first = self.next_row();
+        let record = |(place, name): (usize, &String)| NewItem {
+            path: name.clone(),
+            stamp: Stamp { size: 0, modified_ns: 0, caption: None },
+            blake3: Some(blake3::hash(name.as_bytes())),
+            caption: None,
+            content: Ok(Content { width: 1, height: 1, taken_at: None, vector_row: first + place }),
+        };
+        let items: Vec<NewItem> = names.iter().enumerate().map(record).collect();
+        self.commit(vectors, &items)
     }
 
     pub(crate) fn delete(&mut self, ids: &[String]) -> Result<(), SearchError> {

@@ -3,6 +3,8 @@
 // The lint's exception for tests does not reach helpers outside of them.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "hnsw")]
+mod graph;
 mod index;
 mod kill;
 mod mean_colour;

@@ -1,13 +1,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tombolo_search::{BoxError, GalleryMap, IndexOptions, Library, SearchError, SearchOptions};
+use tombolo_search::{
+    BoxError, GalleryMap, IndexOptions, Library, Method, SearchError, SearchOptions,
+};
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::mean_colour::{Desk, vector_of};
 
 /// Swaps red and blue.
 #[derive(Default)]
-struct Swap {
+pub struct Swap {
     applied_to: AtomicUsize,
 }
 
@@ -76,7 +78,7 @@ fn an_open_library_follows_the_writer() {
 fn a_map_moves_the_gallery_and_is_kept() {
     let desk = Desk::with_three();
     let map = Swap::default();
-    let options = SearchOptions { top: 1, map: Some(&map) };
+    let options = SearchOptions { top: 1, map: Some(&map), ..Default::default() };
     assert_eq!(names(&desk.library(), [255, 0, 0], &options), ["blue"]);
     assert_eq!(names(&desk.library(), [255, 0, 0], &options), ["blue"]);
     assert_eq!(map.applied_to.load(Ordering::Relaxed), 3, "kept on disk");
@@ -103,6 +105,25 @@ fn what_is_not_a_library_or_not_a_query_is_named() {
     std::fs::write(desk.library_dir().join("library.toml"), "format = \"x\"").unwrap();
     let Err(error) = Library::open(&desk.library_dir()) else { panic!("damaged") };
     assert!(error.to_string().contains("library.toml"), "{error}");
+}
+
+#[test]
+fn a_copy_in_int8_finds_the_same_with_the_same_scores() {
+    let desk = Desk::with_three();
+    let map = Swap::default();
+    let library = desk.library();
+    for map in [None, Some(&map as &dyn GalleryMap)] {
+        let exact = SearchOptions { map, method: Method::Exact, ..Default::default() };
+        let int8 = SearchOptions { method: Method::Int8, ..exact };
+        let query = vector_of([200, 90, 10]);
+        let found = library.search(&query, &int8).unwrap();
+        assert_eq!(found, library.search(&query, &exact).unwrap());
+        assert_eq!(found.len(), 3);
+    }
+    desk.paint("photos/grey.png", [9, 9, 9]);
+    desk.index(&["photos"]);
+    let int8 = SearchOptions { method: Method::Int8, ..Default::default() };
+    assert_eq!(names(&library, [9, 9, 9], &int8)[0], "grey", "follows the writer");
 }
 
 #[test]

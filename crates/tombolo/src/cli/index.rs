@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use tombolo_search::{IndexOptions, LibraryWriter};
+#[cfg(feature = "hnsw")]
+use tombolo_search::{LinkOptions, SearchError};
 
 use super::terminal::Terminal;
 use super::{Global, Outcome};
@@ -46,6 +48,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
             terminal.advance(progress.done as u64, None);
         })?;
     terminal.end_bar();
+    #[cfg(feature = "hnsw")]
+    link(&mut writer, &encoder, terminal)?;
     for skipped in &summary.skipped {
         terminal.skipped(&format!("{}: {}", skipped.path, skipped.reason));
     }
@@ -70,4 +74,27 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         ))?;
     }
     Ok(if summary.skipped.is_empty() { Outcome::Done } else { Outcome::Skipped })
+}
+
+/// The graph of a large library, which searches go through. What was indexed is found without it, so a
+/// graph that cannot be written is no failure.
+#[cfg(feature = "hnsw")]
+fn link(writer: &mut LibraryWriter, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<()> {
+    let Ok(map) = crate::library::ImageSide::new(encoder) else { return Ok(()) };
+    let mut total = None;
+    let linked = writer.link(&map, &LinkOptions::default(), &mut |done, all| {
+        if total != Some(all) {
+            total = Some(all);
+            terminal.begin("photos linked for search", Some(all as u64));
+        }
+        terminal.advance(done as u64, None);
+    });
+    terminal.end_bar();
+    match linked {
+        Err(error @ SearchError::Graph { .. }) => {
+            terminal.note(&error.to_string());
+            Ok(())
+        }
+        other => Ok(other.map(drop)?),
+    }
 }

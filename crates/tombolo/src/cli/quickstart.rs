@@ -180,7 +180,7 @@ impl Answer {
 fn answers(library: &Path, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<Answer>> {
     let library = Library::open(library)?;
     let map = ImageSide::new(encoder)?;
-    let options = SearchOptions { top: SHOWN, map: Some(&map) };
+    let options = SearchOptions { top: SHOWN, map: Some(&map), ..Default::default() };
     let vectors = encoder.texts(&QUERIES, terminal)?;
     let answer = |(query, vector): (&'static str, &[f32])| {
         let found = library.search(vector, &options)?.into_iter().map(|hit| {

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
-use tombolo_search::{Hit, Library, SearchOptions};
+use tombolo_search::{Hit, Library, Method, SearchOptions};
 use tombolo_vectors::normalize;
 
 use super::failure::Misuse;
@@ -36,6 +36,9 @@ pub struct Arguments {
     #[arg(short = 't', long, env = "TOMBOLO_TOP", default_value_t = 10, value_name = "N",
         value_parser = clap::value_parser!(u64).range(1..))]
     top: u64,
+    /// Compare every photo, where a large library would be searched through its graph
+    #[arg(long, env = "TOMBOLO_EXACT", value_parser = FalseyValueParser::new())]
+    exact: bool,
     /// Print paths alone, each ended by a zero byte, for `xargs -0`
     #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json",
         value_parser = FalseyValueParser::new())]
@@ -52,7 +55,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     library.require_model(tower.map_or("", |tower| tower.fingerprint.as_str()))?;
     let query = query(&arguments, &encoder, terminal)?;
     let map = ImageSide::new(&encoder)?;
-    let options = SearchOptions { top: arguments.top as usize, map: Some(&map) };
+    let method = if arguments.exact { Method::Exact } else { Method::Auto };
+    let options = SearchOptions { top: arguments.top as usize, map: Some(&map), method };
     let hits = library.search(&query, &options)?;
     if hits.is_empty() {
         terminal.note("the library is empty: `tombolo index FOLDER` fills it");
