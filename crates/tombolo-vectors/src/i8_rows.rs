@@ -175,7 +175,7 @@ mod tests {
         assert_eq!((rounded.len(), rounded.dim()), (5_000, 67));
         for query in (0..5_000).step_by(100) {
             let query = rows.row_to_vec(query);
-            let keep = |row: usize| row % 3 != 0;
+            let keep = |row: usize| !row.is_multiple_of(3);
             let found = rounded.top_k(&query, &rows, 10, keep).unwrap();
             assert_eq!(found, top_k(&query, &rows, 10, keep).unwrap());
         }

@@ -234,7 +234,7 @@ mod tests {
             let mut next = random(2);
             let values = (0..queries * dim).map(|_| next()).collect();
             let queries = EmbeddingMatrix::from_rows(dim, values).unwrap();
-            let filter = |row: usize| row % step == 0;
+            let filter = |row: usize| row.is_multiple_of(step);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let found = pool.install(|| top_k_batch(&queries, &gallery, k, filter)).unwrap();
             prop_assert_eq!(found.len(), queries.len());

@@ -190,7 +190,8 @@ mod tests {
         assert_eq!(linked, [(4_500, 4_500)], "only what is missing");
         let graph = Graph::open(&path, &rows).unwrap();
         assert_eq!(graph.len(), 4_500);
-        let (all, third) = (recall(&graph, &rows, |_| true), recall(&graph, &rows, |r| r % 3 == 0));
+        let (all, third) =
+            (recall(&graph, &rows, |_| true), recall(&graph, &rows, |r| r.is_multiple_of(3)));
         assert!(all >= 0.98 && third >= 0.98, "recall@10 {all}, of a third {third}");
         assert!(Graph::open(&path, &few).is_none(), "of more rows than there are");
     }
