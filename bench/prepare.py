@@ -7,6 +7,7 @@ MODELS is the folder models/ of TOMBOLO_HOME; what is already in CACHE is kept.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ def once(path, make):
     if not path.exists():
         print(f"making {path.name}", file=sys.stderr)
         temporary = path.with_name("part-" + path.name)
+        for left in path.parent.glob(temporary.name + "*"):  # by a run that was cut off
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         make(temporary)
         temporary.rename(path)
 
