@@ -56,22 +56,27 @@ pub(crate) fn patches(
     let width = conv.kernel * conv.kernel * channels;
     assert_eq!(input.len(), conv.input.0 * conv.input.1 * channels, "input of a convolution");
     assert_eq!(out.len(), rows.len() * conv.output.1 * width, "patches of a convolution");
-    let inside = |centre: usize, step: usize, before: usize, size: usize| {
-        (centre * conv.stride + step).checked_sub(before).filter(|&at| at < size)
-    };
     let places = rows.flat_map(|y| (0..conv.output.1).map(move |x| (y, x)));
     for ((y, x), out) in places.zip(out.chunks_exact_mut(width)) {
-        let taps = out.chunks_exact_mut(channels).enumerate();
-        for (tap, out) in taps {
-            let row = inside(y, tap / conv.kernel, conv.before.0, conv.input.0);
-            let column = inside(x, tap % conv.kernel, conv.before.1, conv.input.1);
-            match (row, column) {
-                (Some(row), Some(column)) => {
-                    let place = (row * conv.input.1 + column) * channels;
-                    out.copy_from_slice(&input[place..place + channels]);
-                }
-                _ => out.fill(0.0),
-            }
+        let columns = inside(conv, x, conv.before.1, conv.input.1);
+        let lines = inside(conv, y, conv.before.0, conv.input.0);
+        if columns.len() * lines.len() < conv.kernel * conv.kernel {
+            out.fill(0.0);
+        }
+        for i in lines {
+            let line = y * conv.stride + i - conv.before.0;
+            let first = x * conv.stride + columns.start - conv.before.1;
+            let from = (line * conv.input.1 + first) * channels;
+            let to = (i * conv.kernel + columns.start) * channels;
+            let count = columns.len() * channels;
+            out[to..to + count].copy_from_slice(&input[from..from + count]);
         }
     }
+}
+
+/// The steps of the kernel that lie inside the input at one output place, along one side.
+fn inside(conv: &Conv2d, at: usize, before: usize, size: usize) -> std::ops::Range<usize> {
+    let start = at * conv.stride;
+    let end = (size + before).saturating_sub(start).min(conv.kernel);
+    before.saturating_sub(start).min(end)..end
 }

@@ -71,24 +71,29 @@ struct Sweep<'a> {
 over_lanes! {
     /// Two vectors of channels at a time, so that what they read stays in the innermost cache.
     unsafe fn convolve<L>(sweep: &Sweep<'_>, out: *mut f32) {
+        // As even as it goes: a few pixels left over would wait for their own sums.
+        let parts = sweep.width.div_ceil(L::ROWS);
+        let (pixels_of_part, longer) = (sweep.width / parts, sweep.width % parts);
         for channel in (0..sweep.layer.channels).step_by(2 * L::COUNT) {
             for row in 0..sweep.rows {
                 let mut x = 0;
-                while x + L::ROWS <= sweep.width {
-                    // L::ROWS cannot be a parameter of `pixels`; the sums of six or twelve pixels fit.
-                    match L::ROWS {
-                        12 => pixels::<L, 12>(sweep, channel, row, x, out),
-                        _ => pixels::<L, 6>(sweep, channel, row, x, out),
+                for part in 0..parts {
+                    let count = pixels_of_part + usize::from(part < longer);
+                    match count {
+                        1 => pixels::<L, 1>(sweep, channel, row, x, out),
+                        2 => pixels::<L, 2>(sweep, channel, row, x, out),
+                        3 => pixels::<L, 3>(sweep, channel, row, x, out),
+                        4 => pixels::<L, 4>(sweep, channel, row, x, out),
+                        5 => pixels::<L, 5>(sweep, channel, row, x, out),
+                        6 => pixels::<L, 6>(sweep, channel, row, x, out),
+                        7 => pixels::<L, 7>(sweep, channel, row, x, out),
+                        8 => pixels::<L, 8>(sweep, channel, row, x, out),
+                        9 => pixels::<L, 9>(sweep, channel, row, x, out),
+                        10 => pixels::<L, 10>(sweep, channel, row, x, out),
+                        11 => pixels::<L, 11>(sweep, channel, row, x, out),
+                        _ => pixels::<L, 12>(sweep, channel, row, x, out),
                     }
-                    x += L::ROWS;
-                }
-                while x + 4 <= sweep.width {
-                    pixels::<L, 4>(sweep, channel, row, x, out);
-                    x += 4;
-                }
-                while x < sweep.width {
-                    pixels::<L, 1>(sweep, channel, row, x, out);
-                    x += 1;
+                    x += count;
                 }
             }
         }

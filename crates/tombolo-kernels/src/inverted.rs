@@ -13,7 +13,7 @@ use crate::packed::PackedLinear;
 use crate::tiles::Places;
 
 /// Output pixels of a strip, at least: enough for whole tiles, few enough to stay cached.
-const PIXELS: usize = 56;
+const PIXELS: usize = 98;
 
 /// What fills the lines that the depthwise convolution reads.
 pub enum Expansion {
@@ -68,39 +68,43 @@ impl InvertedResidual {
         self.convolution(size).output
     }
 
-    /// Runs the block on the calling thread. Returns the output and its height and width.
+    /// Runs the block on the calling thread, from `room` to `room`. Returns the output's height and width.
     ///
     /// # Shapes
-    /// `x`: `[height, width, channels in]`. Returns `[height out, width out, channels out]`.
+    /// `room.picture` before: `[height, width, channels in]`, after: `[height out, width out, channels out]`.
     ///
     /// # Panics
-    /// If the length of `x` does not agree with `size`.
-    pub fn forward(&self, x: Vec<f32>, size: (usize, usize)) -> (Vec<f32>, (usize, usize)) {
+    /// If the length of the picture does not agree with `size`.
+    pub fn forward(&self, room: &mut Room, size: (usize, usize)) -> (usize, usize) {
         let conv = self.convolution(size);
         let rows = PIXELS.div_ceil(conv.output.1).min(conv.output.0);
-        let mut strip = Strip::new(&conv, rows, self.depthwise.channels);
-        let mut inner = vec![0.0; rows * conv.output.1 * self.depthwise.channels];
+        let (line, channels) = (conv.output.1 * self.project.outputs(), self.depthwise.channels);
+        let Room { picture, output, strip, inner, patches } = room;
+        strip.start(&conv, rows, channels);
+        inner.resize(rows * conv.output.1 * channels, 0.0);
         // With a residual branch the output replaces the input: a row is written after the last time that
         // a line is expanded from it.
-        let (input, mut out) = match self.residual {
-            true => (None, x),
-            false => (Some(x), vec![0.0; conv.pixels() * self.project.outputs()]),
-        };
-        let line = conv.output.1 * self.project.outputs();
+        if !self.residual {
+            output.resize(conv.output.0 * line, 0.0);
+        }
         for first in (0..conv.output.0).step_by(rows) {
             let rows = rows.min(conv.output.0 - first);
             strip.advance(&conv, first, rows, |lines, places, room| {
-                self.expand(input.as_deref().unwrap_or(&out), size, lines, places, room);
+                self.expand(picture, size, lines, places, (patches, room));
             });
-            let inner = &mut inner[..rows * conv.output.1 * self.depthwise.channels];
+            let inner = &mut inner[..rows * conv.output.1 * channels];
             let shape = (rows, conv.output.1);
             self.depthwise.forward(&strip.lines, strip.width, shape, Activation::Relu6, inner);
+            let out = if self.residual { &mut *picture } else { &mut *output };
             let out = &mut out[first * line..(first + rows) * line];
             let places = Places::plain(self.project.outputs());
-            let inner = (&inner[..], self.depthwise.channels);
+            let inner = (&inner[..], channels);
             self.project.forward_to(inner, Activation::Identity, self.residual, places, out);
         }
-        (out, conv.output)
+        if !self.residual {
+            std::mem::swap(picture, output);
+        }
+        conv.output
     }
 
     /// The depthwise convolution's geometry for an input of the block of this size.
@@ -114,14 +118,14 @@ impl InvertedResidual {
         Conv2d::same(self.depthwise.kernel, self.depthwise.stride, size)
     }
 
-    /// Expands the lines `lines` of the input to `places` of `room`.
+    /// Expands the lines `lines` of the input to `places` of `room`; `rows` is for a stem's patches.
     fn expand(
         &self,
         x: &[f32],
         size: (usize, usize),
         lines: Range<usize>,
         places: Places,
-        room: &mut [f32],
+        (rows, room): (&mut Vec<f32>, &mut [f32]),
     ) {
         match &self.expansion {
             Expansion::Pointwise(linear) => {
@@ -132,15 +136,28 @@ impl InvertedResidual {
             Expansion::Convolution(linear, kernel, stride) => {
                 let conv = Conv2d::same(*kernel, *stride, size);
                 let channels = linear.inputs() / (kernel * kernel);
-                let mut rows = vec![0.0; lines.len() * conv.output.1 * linear.inputs()];
-                patches(&conv, x, channels, lines, &mut rows);
-                linear.forward_to((&rows, linear.inputs()), Activation::Relu6, false, places, room);
+                rows.resize(lines.len() * conv.output.1 * linear.inputs(), 0.0);
+                patches(&conv, x, channels, lines, rows);
+                linear.forward_to((rows, linear.inputs()), Activation::Relu6, false, places, room);
             }
         }
     }
 }
 
+/// What a network's blocks need room for, one after the other. Kept from picture to picture, it costs no
+/// memory to be cleared.
+#[derive(Default)]
+pub struct Room {
+    /// The input of the next block, and the output of the last one.
+    pub picture: Vec<f32>,
+    output: Vec<f32>,
+    strip: Strip,
+    inner: Vec<f32>,
+    patches: Vec<f32>,
+}
+
 /// The expanded lines under a strip of output rows, with zeros around the picture.
+#[derive(Default)]
 struct Strip {
     lines: Vec<f32>,
     /// Pixels of a line, padding included.
@@ -151,11 +168,14 @@ struct Strip {
 }
 
 impl Strip {
-    fn new(conv: &Conv2d, rows: usize, channels: usize) -> Self {
+    /// Makes room for strips of so many rows. What is written to no more, the padding, becomes zero.
+    fn start(&mut self, conv: &Conv2d, rows: usize, channels: usize) {
         let reach = (conv.output.1 - 1) * conv.stride + conv.kernel;
-        let width = reach.max(conv.before.1 + conv.input.1);
-        let lines = vec![0.0; conv.reach(rows) * width * channels];
-        Self { lines, width, channels, filled: 0..0 }
+        self.width = reach.max(conv.before.1 + conv.input.1);
+        self.channels = channels;
+        self.filled = 0..0;
+        self.lines.clear();
+        self.lines.resize(conv.reach(rows) * self.width * channels, 0.0);
     }
 
     /// Moves on to the lines under the output rows from `first`: keeps those that are there, and has

@@ -40,7 +40,7 @@ pub use conv::Conv2d;
 pub use dropout::Dropout;
 pub use host::{HostValues, with_values_mut};
 pub use infonce::{InfoNce, infonce};
-pub use inverted::{Expansion, InvertedResidual};
+pub use inverted::{Expansion, InvertedResidual, Room};
 pub use lanes::Isa;
 pub use linear::{linear, linear_composed};
 pub use norm::{layer_norm, layer_norm_composed, normalise};

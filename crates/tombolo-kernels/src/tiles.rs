@@ -133,10 +133,12 @@ struct Strip<'a> {
 over_lanes! {
     /// Fills one panel's columns of the rows at `offsets`, a tile at a time.
     unsafe fn fill<L>(strip: &Strip<'_>, offsets: &[usize]) {
+        // As even as it goes: a tile of few rows would wait for its own sums.
         let parts = offsets.len().div_ceil(L::ROWS);
+        let (rows, longer) = (offsets.len() / parts, offsets.len() % parts);
+        let mut first = 0;
         for part in 0..parts {
-            let first = part * offsets.len() / parts;
-            let count = (part + 1) * offsets.len() / parts - first;
+            let count = rows + usize::from(part < longer);
             let offsets = &offsets[first..first + count];
             let left = strip.left.add(first * strip.stride);
             match count {
@@ -153,6 +155,7 @@ over_lanes! {
                 11 => tile::<L, 11>(strip, left, offsets),
                 _ => tile::<L, 12>(strip, left, offsets),
             }
+            first += count;
         }
     }
 }
@@ -177,16 +180,41 @@ unsafe fn tile<L: Lanes, const R: usize>(strip: &Strip<'_>, left: *const f32, of
             Some(bias) => [L::load(bias), L::load(bias.add(L::COUNT))],
             None => [L::splat(0.0); 2],
         };
-        for (r, sums) in sums.iter().enumerate() {
+        if strip.columns < 2 * L::COUNT {
+            finish_rows::<L, R, false, false>(strip, &sums, bias, offsets);
+        } else if strip.finish.activation == Activation::Relu6 && !strip.finish.accumulate {
+            finish_rows::<L, R, true, true>(strip, &sums, bias, offsets);
+        } else {
+            finish_rows::<L, R, true, false>(strip, &sums, bias, offsets);
+        }
+    }
+}
+
+/// Finishes and stores the sums of R rows. `WHOLE`: all columns of the panel are the result's. `RELU6`: that
+/// is the activation and the result is new; a case of its own because it follows products so short that a
+/// choice in each row would cost as much.
+#[inline(always)]
+unsafe fn finish_rows<L: Lanes, const R: usize, const WHOLE: bool, const RELU6: bool>(
+    strip: &Strip<'_>,
+    sums: &[[L::V; 2]; R],
+    bias: [L::V; 2],
+    offsets: &[usize],
+) {
+    let (activation, accumulate) = match RELU6 {
+        true => (Activation::Relu6, false),
+        false => (strip.finish.activation, strip.finish.accumulate),
+    };
+    // SAFETY: the caller's: R offsets, each with room for the columns of the strip.
+    unsafe {
+        for r in 0..R {
             let out = strip.out.add(*offsets.get_unchecked(r));
-            let activation = strip.finish.activation;
             let results = [
-                activate::<L>(L::add(sums[0], bias[0]), activation),
-                activate::<L>(L::add(sums[1], bias[1]), activation),
+                activate::<L>(L::add(sums[r][0], bias[0]), activation),
+                activate::<L>(L::add(sums[r][1], bias[1]), activation),
             ];
-            match strip.columns == 2 * L::COUNT {
-                true => put::<L>(results, out, strip.finish.accumulate),
-                false => put_some::<L>(results, out, strip.columns, strip.finish.accumulate),
+            match WHOLE {
+                true => put::<L>(results, out, accumulate),
+                false => put_some::<L>(results, out, strip.columns, accumulate),
             }
         }
     }

@@ -1,10 +1,11 @@
 //! EfficientNet-Lite (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), batch norm folded.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use tombolo_kernels::{Activation, Expansion, InvertedResidual, PackedLinear};
+use tombolo_kernels::{Activation, Expansion, InvertedResidual, PackedLinear, Room};
 
 use crate::checkpoint::{HostTensor, Tensors, pth};
 use crate::error::{ModelError, Result};
@@ -140,21 +141,28 @@ impl EfficientNet {
     /// # Panics
     /// If a picture is not of that length.
     pub fn forward(&self, pictures: &[Vec<f32>], device: &Device) -> Result<Tensor> {
-        let maps: Vec<Vec<f32>> = pictures.par_iter().map(|p| self.forward_one(p)).collect();
-        let shape = (pictures.len(), self.cells(), self.head.outputs());
-        Ok(Tensor::from_vec(maps.concat(), shape, device)?)
+        let (cells, dim) = (self.cells(), self.head.outputs());
+        let mut maps = vec![0.0; pictures.len() * cells * dim];
+        maps.par_chunks_mut(cells * dim).zip(pictures).for_each(|(map, picture)| {
+            ROOM.with_borrow_mut(|room| self.forward_one(picture, room, map));
+        });
+        Ok(Tensor::from_vec(maps, (pictures.len(), cells, dim), device)?)
     }
 
-    fn forward_one(&self, picture: &[f32]) -> Vec<f32> {
-        let mut x = picture.to_vec();
+    fn forward_one(&self, picture: &[f32], room: &mut Room, map: &mut [f32]) {
+        room.picture.clear();
+        room.picture.extend_from_slice(picture);
         let mut size = (self.size, self.size);
         for block in &self.blocks {
-            (x, size) = block.forward(x, size);
+            size = block.forward(room, size);
         }
-        let mut map = vec![0.0; size.0 * size.1 * self.head.outputs()];
-        self.head.forward(&x, Activation::Relu6, false, &mut map);
-        map
+        self.head.forward(&room.picture, Activation::Relu6, false, map);
     }
+}
+
+thread_local! {
+    /// Each thread's room, a few megabytes, kept for the next picture.
+    static ROOM: RefCell<Room> = RefCell::default();
 }
 
 /// The tensors of a checkpoint, with convolutions and batch norms folded together when asked for.

@@ -12,9 +12,9 @@ mod portable;
 
 use half::f16;
 
-/// How far ahead of the values at hand memory is asked for, in bytes: a page.
+/// How far ahead of the values at hand memory is asked for, in bytes: two pages, which did best of 4, 8 and 16 KiB.
 #[cfg(target_arch = "x86_64")]
-const AHEAD: usize = 4_096;
+const AHEAD: usize = 8_192;
 
 /// The instruction set that a scan uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
