@@ -96,7 +96,8 @@ fn inverted_residual(bencher: Bencher<'_, '_>, (side, channels, kernel): (usize,
     let taps = values(inner * kernel * kernel);
     let project = linear(inner, channels);
     let block = InvertedResidual::new(expansion, (kernel, 1), &taps, &values(inner), project, true);
-    let mut room = Room { picture: values(side * side * channels), ..Room::default() };
+    let mut room = Room::default();
+    room.picture.extend(values(side * side * channels));
     let operations = 2 * side * side * inner * (2 * channels + kernel * kernel);
     bencher
         .counter(ItemsCount::new(operations))

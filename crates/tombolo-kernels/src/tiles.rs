@@ -206,11 +206,11 @@ unsafe fn finish_rows<L: Lanes, const R: usize, const WHOLE: bool, const RELU6: 
     };
     // SAFETY: the caller's: R offsets, each with room for the columns of the strip.
     unsafe {
-        for r in 0..R {
+        for (r, sums) in sums.iter().enumerate() {
             let out = strip.out.add(*offsets.get_unchecked(r));
             let results = [
-                activate::<L>(L::add(sums[r][0], bias[0]), activation),
-                activate::<L>(L::add(sums[r][1], bias[1]), activation),
+                activate::<L>(L::add(sums[0], bias[0]), activation),
+                activate::<L>(L::add(sums[1], bias[1]), activation),
             ];
             match WHOLE {
                 true => put::<L>(results, out, accumulate),

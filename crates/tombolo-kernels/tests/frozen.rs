@@ -213,7 +213,8 @@ proptest! {
         let expansion = Expansion::Convolution(linear(0), 3, 2);
         let taps = channels_last(&weights[1], 9);
         let block = InvertedResidual::new(expansion, (3, 1), &taps, &biases[1], linear(2), false);
-        let mut room = Room { picture: x, ..Room::default() };
+        let mut room = Room::default();
+        room.picture.extend(x);
         prop_assert_eq!(block.forward(&mut room, (height, width)), conv.output);
         assert_close(&room.picture, &expected);
     }

@@ -104,11 +104,11 @@ impl Model {
         let part = self.part("text", self.file.text.as_ref())?;
         let reader = if part.backbone == WORDS {
             let longest = part.tower.positions;
-            TextReader::Words(Tokenizer::load(&self.dir.join("tokenizer.json"), longest)?)
+            TextReader::Words(Box::new(Tokenizer::load(&self.dir.join("tokenizer.json"), longest)?))
         } else {
             let (backbone, fingerprint) = backbones.text(&part.backbone, progress)?;
             self.check_backbone("text", part, &fingerprint)?;
-            TextReader::Backbone(backbone)
+            TextReader::Backbone(Box::new(backbone))
         };
         Ok(TextTower { reader, tower: self.tower("text", &backbones.device)? })
     }
@@ -242,8 +242,8 @@ fn tower_fingerprint(tensors: &Tensors, config: &TowerConfig, backbone: &str) ->
 }
 
 enum TextReader {
-    Words(Tokenizer),
-    Backbone(TextBackbone),
+    Words(Box<Tokenizer>),
+    Backbone(Box<TextBackbone>),
 }
 
 /// The text tower with what it stands on.

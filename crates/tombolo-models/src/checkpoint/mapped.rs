@@ -57,7 +57,7 @@ impl MappedTensors {
         for (name, view) in parsed.iter() {
             let kind = element_type(path, name, view.dtype())?;
             let start = view.data().as_ptr() as usize - file.as_ptr() as usize;
-            let aligned = start % align_of::<f32>() == 0 && cfg!(target_endian = "little");
+            let aligned = start.is_multiple_of(align_of::<f32>()) && cfg!(target_endian = "little");
             let values = match view.dtype() == Dtype::F32 && aligned {
                 true => Values(Place::File(file.clone(), start..start + view.data().len())),
                 false => kind.decode_all(view.data()).into(),
