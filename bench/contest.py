@@ -87,14 +87,15 @@ class Memory(Command):
         return self.run()[1] / 1e6
 
 
-def take_turns(contestants, rounds, pause=0.3):
-    """Median seconds of each, after one round that is not counted. The pause lets waiting threads fall asleep."""
+def take_turns(contestants, rounds, warm, pause=0.3):
+    """Median seconds of each. One round goes before, not counted, unless all are `warm`. The pause lets waiting threads
+    fall asleep."""
     seconds = {name: [] for name in contestants}
-    for number in range(rounds + 1):
+    for number in range(rounds if warm else rounds + 1):
         for name, contestant in contestants.items():
             time.sleep(pause)
             spent = contestant.time()
-            if number or rounds == 0:
+            if number or warm:
                 seconds[name].append(spent)
     return {name: statistics.median(values) for name, values in seconds.items()}
 

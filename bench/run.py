@@ -55,7 +55,7 @@ def measure(row, settings, limits):
     contestants = {name: row.kind(argv, settings.environment) for name, argv in row.contestants(settings).items()}
     compared = {name: contestant for name, contestant in contestants.items() if name != "bound"}
     error = check_agreement(compared, row) if row.tolerance else None
-    seconds = contest.take_turns(contestants, row.rounds)
+    seconds = contest.take_turns(contestants, row.rounds, row.warm or bool(row.tolerance))
     for contestant in contestants.values():
         contestant.close()
     share = row.share(seconds, limits)
