@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cache=${BENCH_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/tombolo-bench}/inputs
-cargo build --release -p tombolo-bench
+cargo build --release -p tombolo -p tombolo-bench
 step() { target/release/tombolo-bench "growth:$1:$2" "$cache" "$cache"; }
 
 for rows in "${@:-10000 100000 1000000}"; do

@@ -53,7 +53,11 @@ impl Graph {
         let mut first = index.size();
         while first < rows.len() {
             let end = rows.len().min(first + BATCH);
-            (first..end).into_par_iter().try_for_each(|row| add(&index, rows, row))?;
+            // The first rows one by one: linked at the same time, they could miss each other for good.
+            match first {
+                0 => (first..end).try_for_each(|row| add(&index, rows, row))?,
+                _ => (first..end).into_par_iter().try_for_each(|row| add(&index, rows, row))?,
+            }
             progress(end, rows.len());
             first = end;
         }
