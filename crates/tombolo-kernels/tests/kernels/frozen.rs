@@ -1,22 +1,12 @@
 //! The layers of frozen networks against their definitions, one output at a time, in every instruction set
 //! of the machine, on odd sizes.
 
-#![allow(clippy::unwrap_used)]
-
 use proptest::prelude::*;
 use tombolo_kernels::{
     Activation, Conv2d, Expansion, InvertedResidual, Isa, PackedLinear, Room, linear_unpacked,
 };
 
-/// Deterministic values of about unit size.
-fn values(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f64::from(state >> 8) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..count).map(|_| 1.7 * next()).collect()
-}
+use crate::inputs::values;
 
 fn activate(x: f64, activation: Activation) -> f64 {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());

@@ -1,60 +1,19 @@
 //! Each fused operation against the same thing composed from stock operations, and each gradient against
 //! finite differences, on odd sizes.
 
-#![allow(clippy::unwrap_used)]
-
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 use tombolo_kernels::{
     Activation, attention, attention_composed, bias_activation, layer_norm, layer_norm_composed,
 };
 
-/// Deterministic values of about unit size.
-fn values(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f64::from(state >> 8) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..count).map(|_| 1.7 * next()).collect()
-}
-
-fn tensor(dims: &[usize], seed: u32) -> Tensor {
-    let count = dims.iter().product();
-    Tensor::from_vec(values(count, seed), dims, &Device::Cpu).unwrap()
-}
+use crate::inputs::{check_gradient, tensor};
 
 fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f32) {
     assert_eq!(found.dims(), expected.dims());
     let difference = (found - expected).unwrap().abs().unwrap().flatten_all().unwrap();
     let largest = difference.max(0).unwrap().to_scalar::<f32>().unwrap();
     assert!(largest < tolerance, "largest difference {largest}");
-}
-
-/// The gradient of Σ f(x)·w with respect to `x`, by backward and by central differences.
-fn check_gradient(x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) {
-    let var = Var::from_tensor(x).unwrap();
-    let out = f(&var).unwrap();
-    let weight = tensor(out.dims(), 99);
-    let loss = |x: &Tensor| (f(x)? * &weight)?.sum_all()?.to_scalar::<f32>();
-    let gradients = (out * &weight).unwrap().sum_all().unwrap().backward().unwrap();
-    let gradient = gradients.get(&var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-
-    let flat = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let step = 1e-2;
-    for i in (0..flat.len()).step_by(1 + flat.len() / 40) {
-        let moved = |delta: f32| {
-            let mut flat = flat.clone();
-            flat[i] += delta;
-            loss(&Tensor::from_vec(flat, x.shape(), &Device::Cpu).unwrap()).unwrap()
-        };
-        let numeric = (moved(step) - moved(-step)) / (2.0 * step);
-        assert!(
-            (numeric - gradient[i]).abs() < 2e-2 * (1.0 + numeric.abs()),
-            "at {i}: expected {numeric}, found {}",
-            gradient[i]
-        );
-    }
 }
 
 const SMOOTH: [Activation; 5] = [
