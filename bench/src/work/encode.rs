@@ -1,6 +1,6 @@
 //! Frozen backbones: captions to sentence vectors, pictures to feature maps.
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use tombolo_models::image::{EfficientNet, Variant, Vit};
 use tombolo_models::text::TextBackbone;
 
@@ -47,21 +47,33 @@ fn pictures(inputs: &Inputs, count: usize) -> anyhow::Result<Vec<Vec<f32>>> {
     Ok(array.values.chunks_exact(size).take(count).map(<[f32]>::to_vec).collect())
 }
 
+/// A forward pass; what it gives stays a tensor while it is timed.
+pub type Forward = Box<dyn FnMut() -> anyhow::Result<Tensor>>;
+
 /// The last feature map of 16 pictures.
-pub fn efficientnet_lite0(inputs: &Inputs) -> anyhow::Result<Work> {
+pub fn efficientnet_lite0(inputs: &Inputs) -> anyhow::Result<Forward> {
     let pictures = pictures(inputs, 16)?;
     let weights = inputs.models.join("efficientnet-lite0/model.pth");
     let network = EfficientNet::load(&weights, Variant::LITE0)?;
-    Ok(Box::new(move || array(&network.forward(&pictures, &Device::Cpu)?)))
+    Ok(Box::new(move || Ok(network.forward(&pictures, &Device::Cpu)?)))
 }
 
 /// The last layer of 8 pictures, class token and patches.
-pub fn vit_s16(inputs: &Inputs) -> anyhow::Result<Work> {
+pub fn vit_s16(inputs: &Inputs) -> anyhow::Result<Forward> {
     let pictures = pictures(inputs, 8)?;
     let network = Vit::load(&inputs.cache.join("vit"), &Device::Cpu)?;
-    Ok(Box::new(move || array(&network.forward(&pictures, (224, 224))?)))
+    Ok(Box::new(move || Ok(network.forward(&pictures, (224, 224))?)))
 }
 
-fn array(tensor: &candle_core::Tensor) -> anyhow::Result<Array> {
-    Ok(Array { shape: tensor.dims().to_vec(), values: tensor.flatten_all()?.to_vec1()? })
+/// The pass alone, to be timed.
+pub fn timed(mut forward: Forward) -> Work {
+    Box::new(move || forward().map(|_| Array { shape: Vec::new(), values: Vec::new() }))
+}
+
+/// The pass and its result, to be compared.
+pub fn compared(mut forward: Forward) -> Work {
+    Box::new(move || {
+        let tensor = forward()?;
+        Ok(Array { shape: tensor.dims().to_vec(), values: tensor.flatten_all()?.to_vec1()? })
+    })
 }

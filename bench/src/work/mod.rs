@@ -17,8 +17,8 @@ pub type Work = Box<dyn FnMut() -> anyhow::Result<Array>>;
 pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
     match name {
         "minilm_captions" => encode::minilm_captions(inputs),
-        "efficientnet_lite0" => encode::efficientnet_lite0(inputs),
-        "vit_s16" => encode::vit_s16(inputs),
+        "efficientnet_lite0" => encode::efficientnet_lite0(inputs).map(encode::timed),
+        "vit_s16" => encode::vit_s16(inputs).map(encode::timed),
         "photos_end_to_end" => photos::end_to_end(inputs),
         "photos_encode_only" => photos::encode_only(inputs),
         "train_map" => train::train_map(inputs),
@@ -33,9 +33,11 @@ pub fn load(name: &str, inputs: &Inputs) -> anyhow::Result<Work> {
 }
 
 /// Loads what is compared with the peers' instead of the result of the named work, where that result is
-/// random.
+/// random, or copying it is not part of the work.
 pub fn load_check(name: &str, inputs: &Inputs) -> anyhow::Result<Option<Work>> {
     match name {
+        "efficientnet_lite0" => encode::efficientnet_lite0(inputs).map(encode::compared).map(Some),
+        "vit_s16" => encode::vit_s16(inputs).map(encode::compared).map(Some),
         "train_map" => train::train_map_check(inputs).map(Some),
         "train_tower" => train::train_tower_check(inputs).map(Some),
         _ => Ok(None),

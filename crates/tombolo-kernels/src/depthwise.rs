@@ -4,13 +4,19 @@ use crate::activation::Activation;
 use crate::curves::activate;
 use crate::lanes::{Isa, Lanes, over_lanes};
 
+/// Values in a line of the cache.
+const CACHE_LINE: usize = 16;
+
 /// A depthwise convolution, its channels padded with zeros to a multiple of a tile's width.
 pub(crate) struct Depthwise {
     isa: Isa,
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     /// Channels, padding included.
-    pub(crate) channels: usize,
+    channels: usize,
+    /// Values from one pixel to the next, in lines and output: an odd number of the cache's lines, so that
+    /// pixels above each other do not crowd into a few of its sets.
+    pub(crate) pixel: usize,
     /// `[kernel, kernel, channels]`.
     weight: Vec<f32>,
     bias: Vec<f32>,
@@ -33,14 +39,14 @@ impl Depthwise {
         }
         let mut bias = bias.to_vec();
         bias.resize(channels, 0.0);
-        Self { isa, kernel, stride, channels, weight: padded, bias }
+        let pixel = CACHE_LINE * (channels.div_ceil(CACHE_LINE) | 1);
+        Self { isa, kernel, stride, channels, pixel, weight: padded, bias }
     }
 
     /// Convolution, bias and activation, without looking at borders: the lines have their padding.
     ///
     /// # Shapes
-    /// `lines`: `[(rows − 1) · stride + kernel, line width, channels]`, `out`:
-    /// `[rows, width, channels]`, where the line is at least (width − 1) · stride + kernel wide.
+    /// `lines`: `[(rows − 1) · stride + kernel, line width, pixel]`, `out`: `[rows, width, pixel]`, where the line is at least (width − 1) · stride + kernel wide.
     pub(crate) fn forward(
         &self,
         lines: &[f32],
@@ -49,10 +55,10 @@ impl Depthwise {
         activation: Activation,
         out: &mut [f32],
     ) {
-        let (reach, channels) = ((rows - 1) * self.stride + self.kernel, self.channels);
+        let (reach, pixel) = ((rows - 1) * self.stride + self.kernel, self.pixel);
         assert!(line_width >= (width - 1) * self.stride + self.kernel, "width of the lines");
-        assert!(lines.len() >= reach * line_width * channels, "lines of a depthwise convolution");
-        assert!(out.len() >= rows * width * channels, "output of a depthwise convolution");
+        assert!(lines.len() >= reach * line_width * pixel, "lines of a depthwise convolution");
+        assert!(out.len() >= rows * width * pixel, "output of a depthwise convolution");
         let sweep = Sweep { layer: self, lines, line_width, rows, width, activation };
         // SAFETY: the asserts keep every pixel under the kernel inside the lines, and the output in `out`.
         unsafe { convolve(self.isa, &sweep, out.as_mut_ptr()) };
@@ -109,7 +115,7 @@ unsafe fn pixels<L: Lanes, const R: usize>(
     x: usize,
     out: *mut f32,
 ) {
-    let Depthwise { kernel, stride, channels, .. } = *sweep.layer;
+    let Depthwise { kernel, stride, channels, pixel, .. } = *sweep.layer;
     // SAFETY: the caller's: pixels x to x + R of the row exist.
     unsafe {
         let bias = sweep.layer.bias.as_ptr().add(channel);
@@ -117,21 +123,21 @@ unsafe fn pixels<L: Lanes, const R: usize>(
         let mut weight = sweep.layer.weight.as_ptr().add(channel);
         for i in 0..kernel {
             let line = (row * stride + i) * sweep.line_width + x * stride;
-            let mut input = sweep.lines.as_ptr().add(line * channels + channel);
+            let mut input = sweep.lines.as_ptr().add(line * pixel + channel);
             for _ in 0..kernel {
                 let pair = [L::load(weight), L::load(weight.add(L::COUNT))];
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let input = input.add(r * stride * channels);
+                    let input = input.add(r * stride * pixel);
                     sums[0] = L::fma(L::load(input), pair[0], sums[0]);
                     sums[1] = L::fma(L::load(input.add(L::COUNT)), pair[1], sums[1]);
                 }
                 weight = weight.add(channels);
-                input = input.add(channels);
+                input = input.add(pixel);
             }
         }
-        let out = out.add((row * sweep.width + x) * channels + channel);
+        let out = out.add((row * sweep.width + x) * pixel + channel);
         for (r, sums) in sums.iter().enumerate() {
-            let out = out.add(r * channels);
+            let out = out.add(r * pixel);
             L::store(out, activate::<L>(sums[0], sweep.activation));
             L::store(out.add(L::COUNT), activate::<L>(sums[1], sweep.activation));
         }

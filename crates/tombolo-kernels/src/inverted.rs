@@ -78,10 +78,10 @@ impl InvertedResidual {
     pub fn forward(&self, room: &mut Room, size: (usize, usize)) -> (usize, usize) {
         let conv = self.convolution(size);
         let rows = PIXELS.div_ceil(conv.output.1).min(conv.output.0);
-        let (line, channels) = (conv.output.1 * self.project.outputs(), self.depthwise.channels);
+        let (line, pixel) = (conv.output.1 * self.project.outputs(), self.depthwise.pixel);
         let Room { picture, output, strip, inner, patches } = room;
-        strip.start(&conv, rows, channels);
-        inner.resize(rows * conv.output.1 * channels, 0.0);
+        strip.start(&conv, rows, pixel);
+        inner.resize(rows * conv.output.1 * pixel, 0.0);
         // With a residual branch the output replaces the input: a row is written after the last time that
         // a line is expanded from it.
         if !self.residual {
@@ -92,13 +92,13 @@ impl InvertedResidual {
             strip.advance(&conv, first, rows, |lines, places, room| {
                 self.expand(picture, size, lines, places, (patches, room));
             });
-            let inner = &mut inner[..rows * conv.output.1 * channels];
+            let inner = &mut inner[..rows * conv.output.1 * pixel];
             let shape = (rows, conv.output.1);
             self.depthwise.forward(&strip.lines, strip.width, shape, Activation::Relu6, inner);
             let out = if self.residual { &mut *picture } else { &mut *output };
             let out = &mut out[first * line..(first + rows) * line];
             let places = Places::plain(self.project.outputs());
-            let inner = (&inner[..], channels);
+            let inner = (&inner[..], pixel);
             self.project.forward_to(inner, Activation::Identity, self.residual, places, out);
         }
         if !self.residual {
@@ -162,20 +162,21 @@ struct Strip {
     lines: Vec<f32>,
     /// Pixels of a line, padding included.
     width: usize,
-    channels: usize,
+    /// Values from one pixel to the next.
+    pixel: usize,
     /// The lines that are filled, counted with the padding above the picture.
     filled: Range<usize>,
 }
 
 impl Strip {
     /// Makes room for strips of so many rows. What is written to no more, the padding, becomes zero.
-    fn start(&mut self, conv: &Conv2d, rows: usize, channels: usize) {
+    fn start(&mut self, conv: &Conv2d, rows: usize, pixel: usize) {
         let reach = (conv.output.1 - 1) * conv.stride + conv.kernel;
         self.width = reach.max(conv.before.1 + conv.input.1);
-        self.channels = channels;
+        self.pixel = pixel;
         self.filled = 0..0;
         self.lines.clear();
-        self.lines.resize(conv.reach(rows) * self.width * channels, 0.0);
+        self.lines.resize(conv.reach(rows) * self.width * pixel, 0.0);
     }
 
     /// Moves on to the lines under the output rows from `first`: keeps those that are there, and has
@@ -187,7 +188,7 @@ impl Strip {
         rows: usize,
         expand: impl FnOnce(Range<usize>, Places, &mut [f32]),
     ) {
-        let line = self.width * self.channels;
+        let line = self.width * self.pixel;
         let start = first * conv.stride;
         let end = start + conv.reach(rows);
         let kept = start..self.filled.end.max(start);
@@ -206,9 +207,8 @@ impl Strip {
         below.fill(0.0);
         if bottom > top {
             let lines = top - conv.before.0..bottom - conv.before.0;
-            let places =
-                Places { per_line: conv.input.1, stride: self.channels, line_stride: line };
-            expand(lines, places, &mut picture[conv.before.1 * self.channels..]);
+            let places = Places { per_line: conv.input.1, stride: self.pixel, line_stride: line };
+            expand(lines, places, &mut picture[conv.before.1 * self.pixel..]);
         }
     }
 }
