@@ -6,6 +6,7 @@ mod tokenizer;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 pub use bert::{Bert, BertConfig};
 pub use tokenizer::Tokenizer;
@@ -50,7 +51,8 @@ impl TextBackbone {
     /// # Errors
     /// If the tokenizer refuses a text, or a tensor operation fails.
     pub fn forward(&self, texts: &[&str]) -> Result<(Tensor, Vec<usize>)> {
-        let ids = texts.iter().map(|text| self.tokenizer.ids(text)).collect::<Result<Vec<_>>>()?;
+        let ids = texts.par_iter().map(|text| self.tokenizer.ids(text));
+        let ids = ids.collect::<Result<Vec<_>>>()?;
         let lengths = ids.iter().map(Vec::len).collect();
         Ok((self.network.forward(&ids)?, lengths))
     }
