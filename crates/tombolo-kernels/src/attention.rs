@@ -4,8 +4,8 @@ use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail}
 use rayon::prelude::*;
 
 use crate::host::{operand, with_values};
-use crate::matmul::{Block, multiply};
 use crate::panels::Panels;
+use crate::product::{Matrix, block_product};
 use crate::simd::{exp, multiversioned};
 use crate::tiles::Rows;
 
@@ -84,14 +84,14 @@ impl Geometry {
     }
 
     /// Queries (part 0), keys (1) or values (2) of one head and the first `rows` positions.
-    fn part<'a>(&self, qkv: &'a [f32], part: usize, head: usize, rows: usize) -> Block<'a> {
+    fn part<'a>(&self, qkv: &'a [f32], part: usize, head: usize, rows: usize) -> Matrix<'a> {
         let start = part * self.dim + head * self.head_dim;
-        Block::new(&qkv[start..], rows, self.head_dim, 3 * self.dim)
+        Matrix::strided(&qkv[start..], rows, self.head_dim, 3 * self.dim)
     }
 
     /// Queries (part 0), keys (1) or values (2) of one head as rows of a product.
     fn rows<'a>(&self, qkv: &'a [f32], part: usize, head: usize, count: usize) -> Rows<'a> {
-        let Block { values, cols: depth, row_stride: stride, .. } =
+        let Matrix { values, cols: depth, row_stride: stride, .. } =
             self.part(qkv, part, head, count);
         Rows { values, count, depth, stride }
     }
@@ -185,19 +185,19 @@ impl Attention {
         let mut grad_scores = vec![0.0; length * length];
         for head in 0..g.heads {
             g.weights(qkv, head, length, &mut scratch);
-            let grad = Block::new(&grad[head * g.head_dim..], length, g.head_dim, g.dim);
+            let grad = Matrix::strided(&grad[head * g.head_dim..], length, g.head_dim, g.dim);
             let values = g.part(qkv, 2, head, length);
-            multiply(grad, values.transposed(), 1.0, &mut grad_scores, length);
+            block_product(grad, values.transposed(), 1.0, &mut grad_scores, length);
             softmax_gradient(&mut grad_scores, &scratch.weights, length, scratch.width);
 
-            let weights = Block::new(&scratch.weights, length, length, scratch.width);
-            let scores = Block::new(&grad_scores, length, length, length);
+            let weights = Matrix::strided(&scratch.weights, length, length, scratch.width);
+            let scores = Matrix::strided(&grad_scores, length, length, length);
             let (queries, keys) = (g.part(qkv, 0, head, length), g.part(qkv, 1, head, length));
             let start = |part: usize| part * g.dim + head * g.head_dim;
             let stride = 3 * g.dim;
-            multiply(scores, keys, g.scale(), &mut out[start(0)..], stride);
-            multiply(scores.transposed(), queries, g.scale(), &mut out[start(1)..], stride);
-            multiply(weights.transposed(), grad, 1.0, &mut out[start(2)..], stride);
+            block_product(scores, keys, g.scale(), &mut out[start(0)..], stride);
+            block_product(scores.transposed(), queries, g.scale(), &mut out[start(1)..], stride);
+            block_product(weights.transposed(), grad, 1.0, &mut out[start(2)..], stride);
         }
     }
 }

@@ -21,7 +21,6 @@ mod infonce;
 mod inverted;
 mod lanes;
 mod linear;
-mod matmul;
 mod norm;
 mod optimizer;
 mod packed;
