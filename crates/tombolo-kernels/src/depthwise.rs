@@ -1,13 +1,11 @@
 //! Depthwise convolution over lines that carry their own padding.
 
-use crate::activation::Activation;
-use crate::curves::activate;
 use crate::lanes::{Isa, Lanes, over_lanes};
 
 /// Values in a line of the cache.
 const CACHE_LINE: usize = 16;
 
-/// A depthwise convolution, its channels padded with zeros to a multiple of a tile's width.
+/// A depthwise convolution followed by ReLU6, its channels padded with zeros to a multiple of a tile's width.
 pub(crate) struct Depthwise {
     isa: Isa,
     pub(crate) kernel: usize,
@@ -43,7 +41,7 @@ impl Depthwise {
         Self { isa, kernel, stride, channels, pixel, weight: padded, bias }
     }
 
-    /// Convolution, bias and activation, without looking at borders: the lines have their padding.
+    /// Convolution, bias and ReLU6, without looking at borders: the lines have their padding.
     ///
     /// # Shapes
     /// `lines`: `[(rows − 1) · stride + kernel, line width, pixel]`, `out`: `[rows, width, pixel]`, where the line is at least (width − 1) · stride + kernel wide.
@@ -52,14 +50,13 @@ impl Depthwise {
         lines: &[f32],
         line_width: usize,
         (rows, width): (usize, usize),
-        activation: Activation,
         out: &mut [f32],
     ) {
         let (reach, pixel) = ((rows - 1) * self.stride + self.kernel, self.pixel);
         assert!(line_width >= (width - 1) * self.stride + self.kernel, "width of the lines");
         assert!(lines.len() >= reach * line_width * pixel, "lines of a depthwise convolution");
         assert!(out.len() >= rows * width * pixel, "output of a depthwise convolution");
-        let sweep = Sweep { layer: self, lines, line_width, rows, width, activation };
+        let sweep = Sweep { layer: self, lines, line_width, rows, width };
         // SAFETY: the asserts keep every pixel under the kernel inside the lines, and the output in `out`.
         unsafe { convolve(self.isa, &sweep, out.as_mut_ptr()) };
     }
@@ -71,7 +68,6 @@ struct Sweep<'a> {
     line_width: usize,
     rows: usize,
     width: usize,
-    activation: Activation,
 }
 
 over_lanes! {
@@ -135,11 +131,13 @@ unsafe fn pixels<L: Lanes, const R: usize>(
                 input = input.add(pixel);
             }
         }
+        // Nothing here may keep the compiler from unrolling: it would hold all sums in memory throughout.
+        let (zero, six) = (L::splat(0.0), L::splat(6.0));
         let out = out.add((row * sweep.width + x) * pixel + channel);
         for (r, sums) in sums.iter().enumerate() {
             let out = out.add(r * pixel);
-            L::store(out, activate::<L>(sums[0], sweep.activation));
-            L::store(out.add(L::COUNT), activate::<L>(sums[1], sweep.activation));
+            L::store(out, L::min(L::max(sums[0], zero), six));
+            L::store(out.add(L::COUNT), L::min(L::max(sums[1], zero), six));
         }
     }
 }

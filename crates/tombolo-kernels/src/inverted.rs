@@ -94,7 +94,7 @@ impl InvertedResidual {
             });
             let inner = &mut inner[..rows * conv.output.1 * pixel];
             let shape = (rows, conv.output.1);
-            self.depthwise.forward(&strip.lines, strip.width, shape, Activation::Relu6, inner);
+            self.depthwise.forward(&strip.lines, strip.width, shape, inner);
             let out = if self.residual { &mut *picture } else { &mut *output };
             let out = &mut out[first * line..(first + rows) * line];
             let places = Places::plain(self.project.outputs());
