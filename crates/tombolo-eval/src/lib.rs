@@ -12,6 +12,7 @@
 //! one counts as ranked before it.
 
 mod bootstrap;
+mod calibration;
 mod error;
 mod evaluate;
 mod gallery;
@@ -22,6 +23,7 @@ mod rankings;
 mod relevance;
 mod scores;
 
+pub use calibration::Calibration;
 pub use error::EvalError;
 pub use evaluate::{Retrieval, evaluate};
 pub use gallery::{Gallery, QueriesOnly};
