@@ -47,6 +47,10 @@ fn pictures(inputs: &Inputs, count: usize) -> anyhow::Result<Vec<Vec<f32>>> {
     Ok(array.values.chunks_exact(size).take(count).map(<[f32]>::to_vec).collect())
 }
 
+fn slices(pictures: &[Vec<f32>]) -> Vec<&[f32]> {
+    pictures.iter().map(Vec::as_slice).collect()
+}
+
 /// A forward pass; what it gives stays a tensor while it is timed.
 pub type Forward = Box<dyn FnMut() -> anyhow::Result<Tensor>>;
 
@@ -55,14 +59,14 @@ pub fn efficientnet_lite0(inputs: &Inputs) -> anyhow::Result<Forward> {
     let pictures = pictures(inputs, 16)?;
     let weights = inputs.models.join("efficientnet-lite0/model.pth");
     let network = EfficientNet::load(&weights, Variant::LITE0)?;
-    Ok(Box::new(move || Ok(network.forward(&pictures, &Device::Cpu)?)))
+    Ok(Box::new(move || Ok(network.forward(&slices(&pictures), &Device::Cpu)?)))
 }
 
 /// The last layer of 8 pictures, class token and patches.
 pub fn vit_s16(inputs: &Inputs) -> anyhow::Result<Forward> {
     let pictures = pictures(inputs, 8)?;
     let network = Vit::load(&inputs.cache.join("vit"), &Device::Cpu)?;
-    Ok(Box::new(move || Ok(network.forward(&pictures, (224, 224))?)))
+    Ok(Box::new(move || Ok(network.forward(&slices(&pictures), (224, 224))?)))
 }
 
 /// The pass alone, to be timed.

@@ -29,9 +29,9 @@ fn load(
     inputs: &Inputs,
     backbone: &ImageBackbone,
 ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Vec<f32>>>> {
-    let preprocess = *backbone.preprocess();
+    let preprocessing = backbone.preprocessing().clone();
     let config = LoaderConfig { ahead: 2 * BATCH, ..LoaderConfig::default() };
-    let loader = Loader::new(sources(inputs)?, config, move |d| preprocess.apply(&d.pixels));
+    let loader = Loader::new(sources(inputs)?, config, move |d| preprocessing.apply(&d.pixels));
     Ok(loader.map(|(_, picture)| Ok(picture?)))
 }
 

@@ -7,11 +7,12 @@ use anyhow::ensure;
 use candle_core::Device;
 use tombolo_models::checkpoint::{Tensors, safetensors};
 use tombolo_models::features::{FeatureKey, FeatureStore};
+use tombolo_models::map::Map;
 use tombolo_models::tower::{Readout, TowerConfig, TowerInput};
 use tombolo_train::positives::Positives;
 use tombolo_train::run::{Event, Logger, PlanFile, RunDir};
 use tombolo_train::settings::{MapSettings, Settings, StageSettings};
-use tombolo_train::stage::map::{self, TrainingPairs};
+use tombolo_train::stage::map::{self, Task, TrainingPairs};
 use tombolo_train::stage::{Context, Contrast};
 use tombolo_train::views::FeatureViews;
 use tombolo_vectors::EmbeddingMatrix;
@@ -117,6 +118,7 @@ fn tower_config(settings: &StageSettings) -> TowerConfig {
         heads: settings.heads,
         positions: settings.positions,
         output: settings.output,
+        segments: Vec::new(),
         readout: Readout::ClassAndPooled(settings.pool_top),
     }
 }
@@ -139,7 +141,8 @@ fn map_losses(
     let image_of_text: Vec<usize> = (0..texts.len()).collect();
     let pairs = TrainingPairs { texts, images, image_of_text: &image_of_text };
     losses("map", start, |context| {
-        map::train(&pairs, settings, &Device::Cpu, context)?;
+        let (device, validate) = (&Device::Cpu, &|_: &Map| Ok(None));
+        map::train(&Task { pairs, settings, device, validate }, context)?;
         Ok(())
     })
 }
@@ -168,7 +171,8 @@ fn losses(
     let folder = tempfile::tempdir()?;
     let settings = Settings::photos();
     let plan = PlanFile { dataset: "bench".into(), stages: vec![stage.into()], settings };
-    let run = RunDir::start(&folder.path().join("run"), &plan, false, false)?;
+    let out = folder.path().join("run");
+    let run = RunDir::start(&out, &out, &plan, false, false)?;
     let checkpoints = run.checkpoints();
     if let Some(start) = start {
         checkpoints.save(stage, 0, start)?;

@@ -13,6 +13,12 @@ use crate::text::TextBackbone;
 /// The name of no text backbone: a tower over the words themselves.
 pub const WORDS: &str = "words";
 
+/// At the end of an image backbone's name: its networks look at the mirror image as well.
+const MIRROR: &str = "+mirror";
+
+/// Sides of pictures that a network may be asked to look at, in pixels.
+const SIDES: std::ops::RangeInclusive<usize> = 32..=1024;
+
 /// Opens backbones from a store, pulling what is missing unless told to stay offline.
 pub struct Backbones {
     /// Where installed models live.
@@ -24,10 +30,12 @@ pub struct Backbones {
 }
 
 impl Backbones {
-    /// Opens an image backbone: `patches:SIZE/PATCH`, or the name of a model. Returns its fingerprint too.
+    /// Opens an image backbone: `patches:SIZE/PATCH`, or names of models with `+` between them, of which
+    /// EfficientNets may have `@SIZE` after theirs, for pictures of another size than they were trained on. `+mirror`
+    /// at the end: the mirror image as well. Returns its fingerprint too.
     ///
     /// # Errors
-    /// If the name is unknown, or the model cannot be fetched or read.
+    /// If a name is unknown, or a model cannot be fetched or read.
     pub fn image(&self, name: &str, progress: OnProgress<'_>) -> Result<(ImageBackbone, String)> {
         if let Some(sizes) = name.strip_prefix("patches:") {
             let sizes = sizes.split_once('/').and_then(|(size, patch)| {
@@ -38,15 +46,33 @@ impl Backbones {
             })?;
             return Ok((ImageBackbone::patches(size, patch, &self.device), name.to_owned()));
         }
-        let installed = self.installed(name, progress)?;
-        let variant = match name {
+        let (names, mirrored) = match name.strip_suffix(MIRROR) {
+            Some(names) => (names, true),
+            None => (name, false),
+        };
+        let mut parts = names.split('+');
+        let (mut backbone, mut fingerprint) =
+            self.network(parts.next().unwrap_or_default(), progress)?;
+        for part in parts {
+            let (other, print) = self.network(part, progress)?;
+            backbone = backbone.beside(other)?;
+            fingerprint = format!("{fingerprint}+{print}");
+        }
+        Ok((if mirrored { backbone.mirrored() } else { backbone }, fingerprint))
+    }
+
+    fn network(&self, name: &str, progress: OnProgress<'_>) -> Result<(ImageBackbone, String)> {
+        let (base, size) = sized(name);
+        let variant = match base {
             "efficientnet-lite0" => Some(Variant::LITE0),
             "efficientnet-lite1" => Some(Variant::LITE1),
             "efficientnet-lite2" => Some(Variant::LITE2),
             _ => None,
         };
+        let installed = self.installed(if variant.is_some() { base } else { name }, progress)?;
         let backbone = match variant {
             Some(variant) => {
+                let variant = Variant { size: size.unwrap_or(variant.size), ..variant };
                 ImageBackbone::efficientnet(&installed.weights()?, variant, &self.device)?
             }
             None => ImageBackbone::vit(&installed.dir, &self.device)?,
@@ -66,7 +92,7 @@ impl Backbones {
 
     /// The directory of cached features of a backbone under one preprocessing.
     pub fn features_dir(&self, name: &str, fingerprint: &str, preprocess: &str) -> PathBuf {
-        let name = name.replace([':', '/', '@'], "--");
+        let name = name.replace([':', '/', '@', '+'], "--");
         let key = blake3::hash(format!("{fingerprint} {preprocess}").as_bytes()).to_hex();
         self.store.home().join("features").join(format!("{name}-{}", &key[..16]))
     }
@@ -76,6 +102,16 @@ impl Backbones {
             return Err(ModelError::UnknownModel { name: name.into(), nearest: nearest(name) });
         }
         Ok(self.store.ensure(name, self.offline, progress)?)
+    }
+}
+
+/// `NAME@SIZE`, taken apart.
+fn sized(name: &str) -> (&str, Option<usize>) {
+    let parts = name.rsplit_once('@');
+    let parts = parts.and_then(|(base, size)| Some((base, size.parse().ok()?)));
+    match parts.filter(|(_, size)| SIDES.contains(size)) {
+        Some((base, size)) => (base, Some(size)),
+        None => (name, None),
     }
 }
 

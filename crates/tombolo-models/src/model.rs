@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
-use tombolo_data::image::Preprocess;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::backbones::{Backbones, WORDS};
+use crate::checkpoint::safetensors::Precision;
 use crate::checkpoint::{self, Tensors};
 use crate::error::{ModelError, Result};
-use crate::image::ImageBackbone;
+use crate::image::{ImageBackbone, Preprocessing};
 use crate::map::Map;
 use crate::pull::OnProgress;
 use crate::settings::{read_toml, write_toml};
@@ -197,7 +197,8 @@ impl Model {
     }
 }
 
-/// Writes a tower's weights into a run directory and returns what `model.toml` says of it.
+/// Writes a tower's weights into a run directory and returns what `model.toml` says of it. The fingerprint is
+/// that of the weights as they will be read.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -207,17 +208,19 @@ pub fn save_tower(
     tensors: &Tensors,
     tower: &TowerConfig,
     backbone: (&str, &str),
+    precision: Precision,
 ) -> Result<TowerFile> {
     let entries: Vec<_> = tensors
         .iter()
         .map(|(name, t)| (name.as_str(), t.shape.as_slice(), t.data.as_slice()))
         .collect();
     let path = dir.join(format!("{part}.safetensors"));
-    checkpoint::safetensors::write(&path, &entries, &BTreeMap::new())?;
+    checkpoint::safetensors::write_as(&path, &entries, &BTreeMap::new(), precision)?;
+    let tensors = checkpoint::safetensors::read(&path)?;
     Ok(TowerFile {
         backbone: backbone.0.to_owned(),
         backbone_fingerprint: backbone.1.to_owned(),
-        fingerprint: tower_fingerprint(tensors, tower, backbone.1),
+        fingerprint: tower_fingerprint(&tensors, tower, backbone.1),
         tower: tower.clone(),
     })
 }
@@ -314,12 +317,12 @@ impl ImageTower {
         self.tower.config().dim()
     }
 
-    /// What a picture must be brought to.
-    pub fn preprocess(&self) -> &Preprocess {
-        self.backbone.preprocess()
+    /// What a photo must be brought to.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        self.backbone.preprocessing()
     }
 
-    /// The vectors of pictures, `[size, size, 3]` each, as [`Preprocess::apply`] makes them.
+    /// The vectors of photos, each as [`Preprocessing::apply`] makes it.
     ///
     /// # Errors
     /// If a tensor operation fails.

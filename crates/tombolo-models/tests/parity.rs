@@ -79,6 +79,7 @@ fn check_vit(dir: &str) {
     let expected: Tensors = safetensors::read(&dir.join("expected.safetensors")).unwrap();
     for size in ["", "_other"] {
         let (pictures, sides) = channels_last(&expected[&format!("pixel_values{size}")]);
+        let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
         let found = vit.forward(&pictures, sides).unwrap();
         let expected = &expected[&format!("last_hidden_state{size}")];
         assert_eq!(found.dims(), expected.shape);

@@ -1,7 +1,9 @@
 //! The three stages of training, each with a single responsibility: the text space from texts alone, the
 //! image space from images alone, and the map that joins them from pairs.
 
+mod calibration;
 mod error;
+mod joined;
 pub mod loss;
 pub mod optimizer;
 pub mod positives;
@@ -12,7 +14,9 @@ mod session;
 pub mod settings;
 pub mod stage;
 pub mod train;
+mod variables;
 pub mod views;
 
+pub use calibration::CalibrationFile;
 pub use error::{Result, TrainError};
 pub use train::{Outcome, Plan, Stage, train};

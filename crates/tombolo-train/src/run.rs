@@ -36,12 +36,18 @@ pub struct RunDir {
 
 impl RunDir {
     /// Starts a run that will become `out`, or takes up the unfinished one. With `retrain`, `out` may be
-    /// there already: the new run starts from its parts and takes its place when whole.
+    /// there already: the new run takes its place when whole. It starts from the parts of the run `start`.
     ///
     /// # Errors
     /// [`TrainError::RunExists`], [`TrainError::Unfinished`], [`TrainError::OtherRun`], or if the
     /// directory cannot be written.
-    pub fn start(out: &Path, plan: &PlanFile, resume: bool, retrain: bool) -> Result<Self> {
+    pub fn start(
+        out: &Path,
+        start: &Path,
+        plan: &PlanFile,
+        resume: bool,
+        retrain: bool,
+    ) -> Result<Self> {
         let name = out.file_name().ok_or_else(|| TrainError::RunExists { path: out.into() })?;
         let partial = out.with_file_name(format!("{}.partial", name.to_string_lossy()));
         let run = Self { out: out.to_path_buf(), partial };
@@ -55,18 +61,20 @@ impl RunDir {
         if run.out.exists() && !retrain {
             return Err(TrainError::RunExists { path: run.out });
         }
-        run.create(plan)?;
+        run.create(start, plan)?;
         Ok(run)
     }
 
-    fn create(&self, plan: &PlanFile) -> Result<()> {
+    fn create(&self, start: &Path, plan: &PlanFile) -> Result<()> {
         let staging = self.partial.with_extension("new");
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(TrainError::io(&staging))?;
         }
         fs::create_dir_all(staging.join("checkpoints")).map_err(TrainError::io(&staging))?;
-        for part in KEPT {
-            let from = self.out.join(part);
+        // A map stays only where no stage before it makes it stale.
+        let joint_alone = plan.stages == ["joint"];
+        for part in KEPT.into_iter().chain(joint_alone.then_some("map.safetensors")) {
+            let from = start.join(part);
             if from.exists() {
                 fs::copy(&from, staging.join(part)).map_err(TrainError::io(&from))?;
             }

@@ -2,40 +2,32 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tombolo_data::dataset::{Dataset, Split};
+use tombolo_data::dataset::Split;
 use tombolo_models::backbones::Backbones;
+use tombolo_models::checkpoint::safetensors::{self, Precision};
+use tombolo_models::checkpoint::{CheckpointError, Tensors};
 use tombolo_models::map::Map;
-use tombolo_models::model::{Model, ModelFile, save_model_file, save_tower};
+use tombolo_models::model::{Model, ModelFile, TowerFile, save_model_file, save_tower};
 use tombolo_models::tower::{Tower, TowerConfig};
+use tombolo_models::weights::Weights;
 use tombolo_vectors::EmbeddingMatrix;
 
-use crate::error::Result;
+use crate::calibration;
+use crate::error::{Result, TrainError};
+use crate::joined::{Joined, Used};
 use crate::positives::Positives;
 use crate::run::{Checkpoints, Event, Logger, PlanFile, RunDir};
 use crate::settings::Settings;
 use crate::stage::image::ImageInputs;
 use crate::stage::map::TrainingPairs;
 use crate::stage::text::{TextInputs, Words};
-use crate::stage::{Context, Contrast, embed, image, map, text};
+use crate::stage::{Context, Contrast, embed, epochs, image, joint, map, text};
 use crate::train::{Plan, Stage};
 use crate::views::Views;
-use tombolo_eval::{Gallery, Retrieval};
+use tombolo_eval::Retrieval;
 
 /// Items read at a time when a trained tower makes the vectors of all items.
 const BATCH: usize = 128;
-
-/// Indices of the data set's items that training reads: those of the training split first.
-struct Used {
-    items: Vec<usize>,
-    training: usize,
-}
-
-impl Used {
-    fn new(training: Vec<usize>, validation: Vec<usize>) -> Self {
-        let count = training.len();
-        Self { items: [training, validation].concat(), training: count }
-    }
-}
 
 /// A run in progress.
 pub(crate) struct Session<'a> {
@@ -102,14 +94,20 @@ impl<'a> Session<'a> {
         }
         let inputs = self.image_inputs(&images)?;
         let tower = self.image_tower(&images, &inputs, &texts, text_vectors.as_ref())?;
-        let (Some(text_vectors), Some(tower), true) =
-            (text_vectors, tower, self.plan.stages.contains(&Stage::Map))
-        else {
+        let pairs = [Stage::Map, Stage::Joint].into_iter().any(|s| self.plan.stages.contains(&s));
+        let (Some(text_vectors), Some(tower), true) = (text_vectors, tower, pairs) else {
             return Ok((None, inputs.skipped));
         };
-        let image_vectors = self.vectors("images", &tower, inputs.views.as_ref())?;
         let joined = Joined::new(dataset, &texts, &images, &inputs.read);
-        let validation = self.map(&joined, &text_vectors, &image_vectors)?;
+        let mut validation = None;
+        if self.pending(Stage::Map) {
+            let image_vectors = self.vectors("images", &tower, inputs.views.as_ref())?;
+            validation = self.map(&joined, &text_vectors, &image_vectors)?;
+        }
+        if self.pending(Stage::Joint) {
+            let views = [text_inputs.views.as_ref(), inputs.views.as_ref()];
+            validation = self.joint(&joined, views)?;
+        }
         Ok((validation, inputs.skipped))
     }
 
@@ -187,19 +185,21 @@ impl<'a> Session<'a> {
         };
         let (seed, device) = (self.settings.seed, &self.backbones.device);
         let contrast = Contrast::new(stage.as_str(), part.0, &settings, seed, device)?;
-        let steps = positives.len().div_ceil(settings.batch) * settings.epochs;
+        let steps = positives.len().div_ceil(settings.batch) * epochs(&settings);
         self.begin(format!("stage {stage}: {} items", positives.len()), steps);
-        let trained = contrast.train(views, positives, &mut self.context())?;
+        let tensors = contrast.train(views, positives, &mut self.context())?;
         let backbone = (settings.backbone.as_str(), part.1);
-        let file = save_tower(self.run.dir(), stage.as_str(), &trained.tensors, part.0, backbone)?;
-        let parameters: usize = trained.tensors.values().map(|t| t.data.len()).sum();
+        let (dir, precision) = (self.run.dir(), self.precision());
+        let file = save_tower(dir, stage.as_str(), &tensors, part.0, backbone, precision)?;
+        let parameters: usize = tensors.values().map(|t| t.data.len()).sum();
         match stage {
             Stage::Text => self.model.text = Some(file),
             _ => self.model.image = Some(file),
         }
         self.done(stage)?;
         self.end(format!("stage {stage}: {parameters} parameters trained"));
-        Ok(trained.tower)
+        // As it was stored.
+        Ok(Model::open(self.run.dir())?.tower(stage.as_str(), &self.backbones.device)?)
     }
 
     fn trained_tower(&self, stage: Stage) -> Result<Option<Tower>> {
@@ -240,20 +240,96 @@ impl<'a> Session<'a> {
         };
         let steps = joined.training_images.div_ceil(settings.batch) * settings.epochs;
         self.begin(format!("stage map: {} pairs", pairs.texts.len()), steps);
-        let map = map::train(&pairs, settings, &self.backbones.device, &mut self.context())?;
-        let fingerprint = |part: &Option<tombolo_models::model::TowerFile>| {
+        let validate =
+            |map: &Map| Ok(joined.validate(map, texts, images)?.map(|retrieval| retrieval.rsum));
+        let device = &self.backbones.device;
+        let task = map::Task { pairs, settings, device, validate: &validate };
+        let map::Found { map, regularisation } = map::train(&task, &mut self.context())?;
+        if let Some(share) = regularisation {
+            record(&mut self.model.training, share);
+        }
+        let validation = self.conclude(map, joined, texts, images, Stage::Map)?;
+        let chosen = regularisation.map(|share| format!(", regularisation {share}"));
+        self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
+        Ok(validation)
+    }
+
+    /// Trains all parts together. `views`: of the texts and of the images.
+    fn joint(&mut self, joined: &Joined, views: [&dyn Views; 2]) -> Result<Option<Retrieval>> {
+        let device = &self.backbones.device;
+        let dir = self.run.dir().to_path_buf();
+        let (Some(text), Some(image)) = (self.model.text.clone(), self.model.image.clone()) else {
+            let (stage, needs, path) = ("joint", "text", dir);
+            return Err(TrainError::MissingStage { stage, needs, path });
+        };
+        let (map, _) = Map::load(&dir.join("map.safetensors"), device)?;
+        let sizes = joint::Sizes {
+            text: text.tower.clone(),
+            image: image.tower.clone(),
+            map: map.config(),
+        };
+        let read = |part: &str| safetensors::read(&dir.join(format!("{part}.safetensors")));
+        let parts =
+            || Ok(joint::Parts { text: read("text")?, image: read("image")?, map: read("map")? });
+        let parts = parts().map_err(|e: CheckpointError| tombolo_models::ModelError::from(e))?;
+        let settings = self.settings.clone();
+        let pairs = joint::JointPairs {
+            texts: views[0],
+            images: views[1],
+            training_texts: &joined.training_texts,
+            image_of_text: &joined.training_image_of_text,
+        };
+        let steps = joined.training_images.div_ceil(settings.joint.batch) * settings.joint.epochs;
+        self.begin(format!("stage joint: {} pairs", pairs.training_texts.len()), steps);
+        let trained = joint::train(parts, &sizes, &pairs, &settings, device, &mut self.context())?;
+        let precision = self.precision();
+        let save = |part: &str, tensors: &Tensors, old: &TowerFile| {
+            let backbone = (old.backbone.as_str(), old.backbone_fingerprint.as_str());
+            save_tower(&dir, part, tensors, &old.tower, backbone, precision)
+        };
+        self.model.text = Some(save("text", &trained.text, &text)?);
+        self.model.image = Some(save("image", &trained.image, &image)?);
+        save_model_file(&dir, &self.model)?;
+        self.end("stage joint: trained".to_owned());
+        let tower = |part: &'static str| Model::open(&dir)?.tower(part, device);
+        let texts = self.vectors("texts", &tower("text")?, views[0])?;
+        let images = self.vectors("images", &tower("image")?, views[1])?;
+        let map = Map::from_weights(&sizes.map, &Weights::fixed(trained.map, device)?)?;
+        self.conclude(map, joined, &texts, &images, Stage::Joint)
+    }
+
+    /// Saves a map that was found, with what it reaches on the validation split.
+    fn conclude(
+        &mut self,
+        map: Map,
+        joined: &Joined,
+        texts: &EmbeddingMatrix,
+        images: &EmbeddingMatrix,
+        stage: Stage,
+    ) -> Result<Option<Retrieval>> {
+        let fingerprint = |part: &Option<TowerFile>| {
             part.as_ref().map(|tower| tower.fingerprint.clone()).unwrap_or_default()
         };
         let (text, image) = (fingerprint(&self.model.text), fingerprint(&self.model.image));
-        map.save(&self.run.dir().join("map.safetensors"), [&text, &image])?;
+        let path = self.run.dir().join("map.safetensors");
+        map.save(&path, [&text, &image], self.precision())?;
+        let (map, _) = Map::load(&path, &self.backbones.device)?;
+        calibration::write(self.run.dir(), joined.calibrate(&map, texts, images)?.as_ref())?;
         let validation = joined.validate(&map, texts, images)?;
         if let Some(validation) = &validation {
             self.model.metrics = summary(validation);
-            self.logger.metrics("map", settings.epochs, &self.model.metrics)?;
+            let epochs = match stage {
+                Stage::Joint => self.settings.joint.epochs,
+                _ => self.settings.map.epochs,
+            };
+            self.logger.metrics(stage.as_str(), epochs, &self.model.metrics)?;
         }
-        self.done(Stage::Map)?;
-        self.end("stage map: joined".to_owned());
+        self.done(stage)?;
         Ok(validation)
+    }
+
+    fn precision(&self) -> Precision {
+        if self.settings.half { Precision::F16 } else { Precision::F32 }
     }
 
     fn context(&mut self) -> Context<'_> {
@@ -273,6 +349,14 @@ impl<'a> Session<'a> {
 
     fn end(&mut self, summary: String) {
         self.logger.event(Event::End { summary });
+    }
+}
+
+/// Puts the regularisation that was chosen where `auto` stood.
+fn record(training: &mut toml::Table, regularisation: f64) {
+    let map = training.get_mut("settings").and_then(|settings| settings.get_mut("map"));
+    if let Some(toml::Value::Table(map)) = map {
+        map.insert("regularisation".to_owned(), regularisation.into());
     }
 }
 
@@ -300,73 +384,4 @@ fn summary(retrieval: &Retrieval) -> BTreeMap<String, f64> {
         recalls.map(|(k, recall)| (format!("val.{side}.recall@{k}"), recall))
     });
     recalls.chain([("val.rsum".to_owned(), retrieval.rsum)]).collect()
-}
-
-/// Which rows of text and image vectors belong together, without the images that could not be read.
-struct Joined {
-    training_texts: Vec<usize>,
-    training_image_of_text: Vec<usize>,
-    training_images: usize,
-    texts: Vec<usize>,
-    image_of_text: Vec<usize>,
-    query_images: Vec<usize>,
-    query_texts: Vec<usize>,
-    everything: bool,
-}
-
-impl Joined {
-    fn new(dataset: &dyn Dataset, texts: &Used, images: &Used, read: &[usize]) -> Self {
-        let row_of_image: HashMap<usize, usize> =
-            read.iter().enumerate().map(|(row, &place)| (images.items[place], row)).collect();
-        let mut joined = Self {
-            training_texts: Vec::new(),
-            training_image_of_text: Vec::new(),
-            training_images: read.iter().filter(|&&place| place < images.training).count(),
-            texts: Vec::new(),
-            image_of_text: Vec::new(),
-            query_images: Vec::new(),
-            query_texts: Vec::new(),
-            everything: dataset.gallery() == tombolo_data::dataset::Gallery::Everything,
-        };
-        for (row, &text) in texts.items.iter().enumerate() {
-            let Some(&image) = row_of_image.get(&dataset.texts()[text].image) else { continue };
-            if row < texts.training {
-                joined.training_texts.push(row);
-                joined.training_image_of_text.push(image);
-            } else {
-                joined.query_texts.push(joined.texts.len());
-                joined.query_images.push(image);
-            }
-            joined.texts.push(row);
-            joined.image_of_text.push(image);
-        }
-        joined.query_images.dedup();
-        joined
-    }
-
-    /// Retrieval on the validation split, ranked against what the data set says queries are ranked against.
-    fn validate(
-        &self,
-        map: &Map,
-        texts: &EmbeddingMatrix,
-        images: &EmbeddingMatrix,
-    ) -> Result<Option<Retrieval>> {
-        if self.query_texts.is_empty() {
-            return Ok(None);
-        }
-        let texts = map.map_texts(&texts.select(&self.texts))?;
-        let images = map.map_images(images)?;
-        let gallery = Gallery {
-            images: &images,
-            texts: &texts,
-            image_of_text: &self.image_of_text,
-            query_images: &self.query_images,
-            query_texts: &self.query_texts,
-        };
-        let restricted = if self.everything { None } else { Some(gallery.queries_only()) };
-        Ok(Some(match &restricted {
-            Some(restricted) => restricted.as_gallery().retrieval()?,
-            None => gallery.retrieval()?,
-        }))
-    }
 }

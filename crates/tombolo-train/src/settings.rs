@@ -6,18 +6,23 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 
 use crate::error::{Result, TrainError};
+use crate::loss::Loss;
 
 /// Settings of a whole training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Seed of everything that is drawn at random.
     pub seed: u64,
+    /// Whether the parts of the model are stored in half precision: half the size, for a model to give away.
+    pub half: bool,
     /// Stage text.
     pub text: StageSettings,
     /// Stage image.
     pub image: StageSettings,
     /// Stage map.
     pub map: MapSettings,
+    /// Stage joint.
+    pub joint: JointSettings,
 }
 
 /// Settings of stage text or stage image.
@@ -31,7 +36,7 @@ pub struct StageSettings {
     pub layers: usize,
     /// Heads of each layer.
     pub heads: usize,
-    /// Width of the class vector.
+    /// Width of the class vector; 0 for none, where there are pooled vectors: nothing of the tower is trained.
     pub output: usize,
     /// The most positions of a sequence.
     pub positions: usize,
@@ -46,8 +51,14 @@ pub struct StageSettings {
     pub learning_rate: f64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
-    /// Temperature τ of the contrastive loss.
+    /// The loss.
+    pub loss: Loss,
+    /// Temperature τ of the losses that have one.
     pub temperature: f64,
+    /// Margin of the losses that have one.
+    pub margin: f64,
+    /// Whether keys come from the reference model and its queue, or from the tower in training itself.
+    pub reference: bool,
     /// Keys of the reference model that are kept as negatives.
     pub queue: usize,
     /// Share of the reference model that is kept at each step.
@@ -75,6 +86,24 @@ pub enum MapKind {
     Mlp,
 }
 
+/// What is added to covariances, as a share of their mean variance.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Regularisation {
+    /// This share.
+    Share(f64),
+    /// `auto`: the share that does best on the validation split.
+    Chosen(Auto),
+}
+
+/// The word `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auto {
+    /// `auto`.
+    Auto,
+}
+
 /// Settings of stage map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MapSettings {
@@ -84,8 +113,10 @@ pub struct MapSettings {
     pub dim: usize,
     /// Width inside the MLP (`mlp`).
     pub hidden: usize,
-    /// Share of the mean variance added to covariances (`ridge`, `cca`).
-    pub regularisation: f64,
+    /// Training pairs to use, drawn at random; 0 for all.
+    pub pairs: usize,
+    /// Share of the mean variance added to covariances (`ridge`, `cca`), or `auto`.
+    pub regularisation: Regularisation,
     /// Passes over the training images, one text each (`linear`, `mlp`).
     pub epochs: usize,
     /// Pairs a step.
@@ -94,8 +125,12 @@ pub struct MapSettings {
     pub learning_rate: f64,
     /// Decoupled weight decay of matrices.
     pub weight_decay: f64,
+    /// The loss (`linear`, `mlp`).
+    pub loss: Loss,
     /// Temperature τ that the learned one starts from.
     pub temperature: f64,
+    /// Margin of the losses that have one.
+    pub margin: f64,
     /// Share of the input components dropped.
     pub input_dropout: f64,
     /// Share of the MLP's inner components dropped.
@@ -106,6 +141,20 @@ pub struct MapSettings {
     pub two_texts: f64,
     /// Share of the averaged weights that is kept at each step.
     pub average: f64,
+}
+
+/// Settings of stage joint, which trains both towers and the map together from pairs. Losses, dropout and
+/// averaging are those of stage map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JointSettings {
+    /// Passes over the training images, one text each.
+    pub epochs: usize,
+    /// Pairs a step.
+    pub batch: usize,
+    /// Peak of the learning rate.
+    pub learning_rate: f64,
+    /// Decoupled weight decay of matrices.
+    pub weight_decay: f64,
 }
 
 impl Settings {
@@ -123,15 +172,18 @@ impl Settings {
             batch: 256,
             learning_rate: 5e-4,
             weight_decay: 0.05,
+            loss: Loss::SupCon,
             temperature: 0.05,
+            margin: 0.2,
+            reference: true,
             queue: 4096,
             momentum: 0.99,
             drop: 0.1,
             neighbours: 0,
         };
         let image = StageSettings {
-            backbone: "efficientnet-lite2".into(),
-            positions: 81,
+            backbone: "efficientnet-lite0+efficientnet-lite2+mirror".into(),
+            positions: 1024,
             pool_top: 5,
             epochs: 1,
             layers: 1,
@@ -144,19 +196,24 @@ impl Settings {
             kind: MapKind::Mlp,
             dim: 512,
             hidden: 1024,
-            regularisation: 0.5,
+            pairs: 0,
+            regularisation: Regularisation::Chosen(Auto::Auto),
             epochs: 100,
             batch: 1500,
             learning_rate: 1e-3,
             weight_decay: 0.15,
+            loss: Loss::InfoNce,
             temperature: 0.05,
+            margin: 0.2,
             input_dropout: 0.3,
             dropout: 0.5,
             mixup: 0.5,
             two_texts: 0.33,
             average: 0.99,
         };
-        Self { seed: 0, text, image, map }
+        let joint =
+            JointSettings { epochs: 5, batch: 256, learning_rate: 2e-4, weight_decay: 0.15 };
+        Self { seed: 0, half: false, text, image, map, joint }
     }
 
     /// Defaults for the embedded emoji set, from scratch.
@@ -203,7 +260,7 @@ impl Settings {
             average: 0.95,
             ..photos.map
         };
-        Self { seed: 0, text, image, map }
+        Self { seed: 0, half: false, text, image, map, joint: photos.joint }
     }
 
     /// These settings with those of a TOML file in their place.
@@ -291,6 +348,8 @@ mod tests {
         assert_eq!(changed.map.kind, MapKind::Cca);
         let changed = changed.with_assignment("image.backbone=hf:facebook/dinov2-small").unwrap();
         assert_eq!(changed.image.backbone, "hf:facebook/dinov2-small");
+        let changed = changed.with_assignment("map.regularisation=2").unwrap();
+        assert_eq!(changed.map.regularisation, Regularisation::Share(2.0));
         let changed = changed.with_assignment("text.drop=0").unwrap();
         assert_eq!(changed.text.drop, 0.0);
     }
@@ -306,7 +365,14 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_is_refused() {
-        for wrong in ["map.dim=wide", "map.kind=best", "map.dim=-1", "map.dim", "seed=1.5"] {
+        for wrong in [
+            "map.dim=wide",
+            "map.regularisation=some",
+            "map.kind=best",
+            "map.dim=-1",
+            "map.dim",
+            "seed=1.5",
+        ] {
             assert!(Settings::photos().with_assignment(wrong).is_err(), "{wrong}");
         }
     }

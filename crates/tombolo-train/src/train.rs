@@ -23,11 +23,16 @@ pub enum Stage {
     Image,
     /// The map, from pairs.
     Map,
+    /// Both towers and the map together, from pairs: not one of the paper's.
+    Joint,
 }
 
 impl Stage {
-    /// All stages, in the paper's order.
+    /// The paper's stages, in their order.
     pub const ALL: [Self; 3] = [Self::Text, Self::Image, Self::Map];
+
+    /// The stages that there are.
+    const KNOWN: [Self; 4] = [Self::Text, Self::Image, Self::Map, Self::Joint];
 
     /// The stage's name.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +40,7 @@ impl Stage {
             Self::Text => "text",
             Self::Image => "image",
             Self::Map => "map",
+            Self::Joint => "joint",
         }
     }
 }
@@ -49,8 +55,8 @@ impl FromStr for Stage {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let stage = Self::ALL.into_iter().find(|stage| stage.as_str() == name);
-        stage.ok_or_else(|| format!("expected text, image or map, found `{name}`"))
+        let stage = Self::KNOWN.into_iter().find(|stage| stage.as_str() == name);
+        stage.ok_or_else(|| format!("expected text, image, map or joint, found `{name}`"))
     }
 }
 
@@ -66,6 +72,8 @@ pub struct Plan<'a> {
     pub settings: Settings,
     /// The run directory.
     pub out: PathBuf,
+    /// The run whose parts it starts from, if not from those that are in its place already.
+    pub start: Option<PathBuf>,
     /// Whether to continue an unfinished run.
     pub resume: bool,
     /// Whether the run directory may exist already, so that single stages of it are trained anew.
@@ -98,25 +106,31 @@ pub fn train(
     };
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
-    let run = RunDir::start(&plan.out, &file, plan.resume, plan.retrain)?;
+    let start = plan.start.as_ref().unwrap_or(&plan.out);
+    let run = RunDir::start(&plan.out, start, &file, plan.resume, plan.retrain)?;
     let logger = Logger::open(run.dir(), observer)?;
     let (validation, skipped) = Session::open(plan, file, backbones, &run, logger)?.run()?;
     Ok(Outcome { dir: run.finish()?, validation, skipped })
 }
 
-/// Stage map needs both towers: trained before it in this run, or there already.
+/// Stage map needs both towers, and stage joint the map too: trained before it in this run, or there already.
 fn check_needs(plan: &Plan<'_>) -> Result<()> {
-    let there = Model::open(&plan.out).ok();
+    let start = plan.start.as_ref().unwrap_or(&plan.out);
+    let there = Model::open(start).ok();
     let there = there.as_ref().map(Model::file);
-    let towers = [
+    let parts = [
         (Stage::Text, there.is_some_and(|file| file.text.is_some())),
         (Stage::Image, there.is_some_and(|file| file.image.is_some())),
+        (Stage::Map, start.join("map.safetensors").exists()),
     ];
-    for (needs, there) in towers {
-        let trained = plan.stages.contains(&needs);
-        if plan.stages.contains(&Stage::Map) && !trained && !there {
-            let (needs, path) = (needs.as_str(), plan.out.clone());
-            return Err(TrainError::MissingStage { stage: "map", needs, path });
+    let wanted = |stage| plan.stages.contains(&stage);
+    let needs = [(Stage::Map, &parts[..2]), (Stage::Joint, &parts[..])];
+    for (stage, parts) in needs.into_iter().filter(|(stage, _)| wanted(*stage)) {
+        for &(needs, there) in parts {
+            if !wanted(needs) && !there {
+                let (stage, needs, path) = (stage.as_str(), needs.as_str(), start.clone());
+                return Err(TrainError::MissingStage { stage, needs, path });
+            }
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use ::safetensors::{Dtype, SafeTensorError, SafeTensors};
+use half::f16;
 use memmap2::Mmap;
 use serde_json::{Map, Value, json};
 
@@ -38,10 +39,36 @@ pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, Checkpoint
     Ok(header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect())
 }
 
+/// How the elements of a file are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to halves.
+    F16,
+}
+
+impl Precision {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+        }
+    }
+
+    fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
 /// One tensor to write: its name, its shape, its elements in row-major order.
 pub type Entry<'a> = (&'a str, &'a [usize], &'a [f32]);
 
-/// Writes f32 tensors and metadata: to a temporary name, flushed to the disk, then renamed.
+/// Writes f32 tensors as they are, and metadata: to a temporary name, flushed to the disk, then renamed.
 ///
 /// The same content gives the same bytes: tensors are written in the order of their names.
 ///
@@ -52,13 +79,26 @@ pub fn write(
     tensors: &[Entry<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), CheckpointError> {
+    write_as(path, tensors, metadata, Precision::F32)
+}
+
+/// As [`write()`], with the elements stored as `precision` says.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_as(
+    path: &Path,
+    tensors: &[Entry<'_>],
+    metadata: &BTreeMap<String, String>,
+    precision: Precision,
+) -> Result<(), CheckpointError> {
     let mut sorted: Vec<_> = tensors.iter().collect();
     sorted.sort_by_key(|(name, ..)| *name);
-    let header = header(path, &sorted, metadata)?;
+    let header = header(path, &sorted, metadata, precision)?;
     write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        sorted.iter().try_for_each(|(_, _, data)| write_elements(file, data))
+        sorted.iter().try_for_each(|(_, _, data)| write_elements(file, data, precision))
     })
     .map_err(CheckpointError::io(path, "write"))
 }
@@ -67,6 +107,7 @@ fn header(
     path: &Path,
     sorted: &[&Entry<'_>],
     metadata: &BTreeMap<String, String>,
+    precision: Precision,
 ) -> Result<String, CheckpointError> {
     let mut header = Map::new();
     if !metadata.is_empty() {
@@ -74,8 +115,9 @@ fn header(
     }
     let mut offset = 0;
     for (name, shape, data) in sorted {
-        let end = offset + 4 * data.len();
-        let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] });
+        let end = offset + precision.bytes() * data.len();
+        let entry =
+            json!({ "dtype": precision.name(), "shape": shape, "data_offsets": [offset, end] });
         let refused = |expected: String, found: String| CheckpointError::Tensor {
             path: path.to_path_buf(),
             name: (*name).to_owned(),
@@ -100,11 +142,15 @@ fn header(
     Ok(header)
 }
 
-fn write_elements(file: &mut impl Write, data: &[f32]) -> io::Result<()> {
+fn write_elements(file: &mut impl Write, data: &[f32], precision: Precision) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(4 * 4096);
     for chunk in data.chunks(4096) {
         buffer.clear();
-        buffer.extend(chunk.iter().flat_map(|element| element.to_le_bytes()));
+        match precision {
+            Precision::F32 => buffer.extend(chunk.iter().flat_map(|element| element.to_le_bytes())),
+            Precision::F16 => buffer
+                .extend(chunk.iter().flat_map(|&element| f16::from_f32(element).to_le_bytes())),
+        }
         file.write_all(&buffer)?;
     }
     Ok(())

@@ -92,10 +92,10 @@ fn encode_photos(
     let (total, cached) = (sources.len(), sources.len() - missing.len());
     let mut report = |done| progress(Progress { done, total, cached });
     report(cached);
-    let preprocess = *backbone.preprocess();
+    let preprocessing = backbone.preprocessing().clone();
     let config = LoaderConfig { ahead: 2 * PHOTOS, ..LoaderConfig::default() };
     let queue = missing.iter().map(|&index| sources[index].clone()).collect();
-    let prepare = move |decoded: Decoded| preprocess.apply(&decoded.pixels);
+    let prepare = move |decoded: Decoded| preprocessing.apply(&decoded.pixels);
     let (mut keys, mut pictures) = (Vec::new(), Vec::new());
     let mut loader = Loader::new(queue, config, prepare).peekable();
     while let Some((place, picture)) = loader.next() {

@@ -140,7 +140,7 @@ impl EfficientNet {
     ///
     /// # Panics
     /// If a picture is not of that length.
-    pub fn forward(&self, pictures: &[Vec<f32>], device: &Device) -> Result<Tensor> {
+    pub fn forward(&self, pictures: &[&[f32]], device: &Device) -> Result<Tensor> {
         let (cells, dim) = (self.cells(), self.head.outputs());
         let mut maps = vec![0.0; pictures.len() * cells * dim];
         maps.par_chunks_mut(cells * dim).zip(pictures).for_each(|(map, picture)| {
@@ -283,6 +283,7 @@ mod tests {
         let network = EfficientNet::new(tensors, 33, &blocks).unwrap();
         let pictures: Vec<Vec<f32>> =
             input.data.chunks(3 * 33 * 33).map(|p| channels_last(p, 33 * 33)).collect();
+        let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
         let found = network.forward(&pictures, &Device::Cpu);
         let found = found.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let [_, channels, height, width] = features.shape[..] else { panic!("four dimensions") };
@@ -317,7 +318,7 @@ mod tests {
             let size = variant.size;
             let value = |i: usize| (0.01 * (i / 3) as f64 + (i % 3) as f64).sin() as f32;
             let picture: Vec<f32> = (0..size * size * 3).map(value).collect();
-            let found = network.forward(&[picture], &Device::Cpu);
+            let found = network.forward(&[&picture], &Device::Cpu);
             let found = found.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             let expected =
                 safetensors::read(&golden(&format!("lite{number}.safetensors"))).unwrap();

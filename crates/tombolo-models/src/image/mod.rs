@@ -2,6 +2,7 @@
 
 mod efficientnet;
 mod positions;
+mod preprocessing;
 mod vit;
 
 use std::path::Path;
@@ -10,40 +11,70 @@ use candle_core::{Device, Tensor};
 use tombolo_data::image::{Filter, Fit, Preprocess};
 
 pub use efficientnet::{EFFICIENTNET_DIM, EfficientNet, Variant};
+pub use preprocessing::Preprocessing;
 pub use vit::{Vit, VitConfig};
 
-use crate::error::Result;
+use self::preprocessing::View;
+use crate::error::{ModelError, Result};
 use crate::settings;
 
 /// Statistics of ImageNet's training set, on the scale from 0 to 1.
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// A frozen network, or none, that turns a picture into vectors.
+/// Frozen networks, or none, that turn a photo into vectors: each looks at it in one view or in several.
 pub struct ImageBackbone {
-    network: Network,
-    preprocess: Preprocess,
+    networks: Vec<Network>,
+    preprocessing: Preprocessing,
     dim: usize,
-    cells: usize,
+    device: Device,
 }
 
 enum Network {
-    Patches { patch: usize, device: Device },
-    EfficientNet { network: EfficientNet, device: Device },
+    Patches { patch: usize },
+    EfficientNet(EfficientNet),
     Vit(Box<Vit>),
 }
 
+impl Network {
+    /// Vectors of a picture of this size.
+    fn cells(&self, size: usize) -> usize {
+        match self {
+            Self::Patches { patch } => (size / patch).pow(2),
+            Self::EfficientNet(network) => network.cells(),
+            Self::Vit(network) => 1 + (size / network.config().patch_size).pow(2),
+        }
+    }
+
+    /// `pictures`: each `[size, size, 3]`. Returns `[batch, cells, dim]`.
+    fn forward(&self, pictures: &[&[f32]], size: usize, device: &Device) -> Result<Tensor> {
+        let square = (size, size);
+        match self {
+            Self::EfficientNet(network) => network.forward(pictures, device),
+            Self::Vit(network) => network.forward(pictures, square),
+            Self::Patches { patch } => {
+                let rows: Vec<f32> =
+                    pictures.iter().flat_map(|p| vit::patch_rows(p, square, *patch)).collect();
+                let shape = (pictures.len(), self.cells(size), 3 * patch * patch);
+                Ok(Tensor::from_vec(rows, shape, device)?)
+            }
+        }
+    }
+}
+
 impl ImageBackbone {
+    fn alone(network: Network, preprocess: Preprocess, dim: usize, device: &Device) -> Self {
+        let views = vec![View { network: 0, preprocess, mirrored: false }];
+        let preprocessing = Preprocessing { views };
+        Self { networks: vec![network], preprocessing, dim, device: device.clone() }
+    }
+
     /// No network: the pixels of each patch, as §3.2 of the paper embeds them.
     pub fn patches(size: usize, patch: usize, device: &Device) -> Self {
         let half = [0.5; 3];
         let fit = Fit::Squash;
-        Self {
-            network: Network::Patches { patch, device: device.clone() },
-            preprocess: Preprocess { size, fit, filter: Filter::Bicubic, mean: half, std: half },
-            dim: 3 * patch * patch,
-            cells: (size / patch).pow(2),
-        }
+        let preprocess = Preprocess { size, fit, filter: Filter::Bicubic, mean: half, std: half };
+        Self::alone(Network::Patches { patch }, preprocess, 3 * patch * patch, device)
     }
 
     /// EfficientNet-Lite from a `.pth` file of the PyTorch port.
@@ -52,16 +83,11 @@ impl ImageBackbone {
     /// If the file cannot be read or is of another variant.
     pub fn efficientnet(file: &Path, variant: Variant, device: &Device) -> Result<Self> {
         let network = EfficientNet::load(file, variant)?;
-        let (size, cells) = (network.size(), network.cells());
         // The weights are TensorFlow's, trained on (byte − 127) ÷ 128.
         let (mean, std) = ([127.0 / 255.0; 3], [128.0 / 255.0; 3]);
-        let fit = Fit::Squash;
-        Ok(Self {
-            network: Network::EfficientNet { network, device: device.clone() },
-            preprocess: Preprocess { size, fit, filter: Filter::Bicubic, mean, std },
-            dim: EFFICIENTNET_DIM,
-            cells,
-        })
+        let (size, fit) = (network.size(), Fit::Squash);
+        let preprocess = Preprocess { size, fit, filter: Filter::Bicubic, mean, std };
+        Ok(Self::alone(Network::EfficientNet(network), preprocess, EFFICIENTNET_DIM, device))
     }
 
     /// ViT or DINOv2 from a directory in the Hugging Face layout.
@@ -75,14 +101,38 @@ impl ImageBackbone {
             true => settings::read_json::<Processor>(&processor)?.preprocess(network.config()),
             false => Processor::default().preprocess(network.config()),
         };
-        let (dim, patch) = (network.config().hidden_size, network.config().patch_size);
-        let cells = 1 + (preprocess.size / patch).pow(2);
-        Ok(Self { network: Network::Vit(Box::new(network)), preprocess, dim, cells })
+        let dim = network.config().hidden_size;
+        Ok(Self::alone(Network::Vit(Box::new(network)), preprocess, dim, device))
     }
 
-    /// What a picture must be brought to.
-    pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+    /// This backbone with another beside it: a photo's vectors are those of both.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] if their vectors are not of the same width.
+    pub fn beside(mut self, other: Self) -> Result<Self> {
+        if other.dim != self.dim {
+            let (expected, found) = (vec![self.dim], vec![other.dim]);
+            return Err(ModelError::Shape { name: "image.backbone".into(), expected, found });
+        }
+        let first = self.networks.len();
+        let views = other.preprocessing.views.into_iter();
+        let views = views.map(|view| View { network: first + view.network, ..view });
+        self.preprocessing.views.extend(views);
+        self.networks.extend(other.networks);
+        Ok(self)
+    }
+
+    /// This backbone, looking at the mirror image of each photo as well.
+    pub fn mirrored(mut self) -> Self {
+        let views = std::mem::take(&mut self.preprocessing.views).into_iter();
+        let views = views.flat_map(|view| [view.clone(), View { mirrored: true, ..view }]);
+        self.preprocessing.views = views.collect();
+        self
+    }
+
+    /// What a photo must be brought to.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
     }
 
     /// Width of a vector.
@@ -90,28 +140,40 @@ impl ImageBackbone {
         self.dim
     }
 
-    /// Vectors of a picture.
+    /// Vectors of a photo.
     pub fn cells(&self) -> usize {
-        self.cells
+        self.segments().iter().sum()
     }
 
-    /// The vectors of each picture.
+    /// How many of a photo's vectors come from each network, in their order.
+    pub fn segments(&self) -> Vec<usize> {
+        let mut segments = vec![0; self.networks.len()];
+        for view in &self.preprocessing.views {
+            segments[view.network] += self.networks[view.network].cells(view.preprocess.size);
+        }
+        segments
+    }
+
+    /// The vectors of each photo.
     ///
     /// # Shapes
-    /// `pictures`: each `[size, size, 3]`, as [`Preprocess::apply`] makes them. Returns
-    /// `[batch, cells, dim]`, cells row by row; a ViT's class vector comes first.
+    /// `photos`: each as [`Preprocessing::apply`] makes it. Returns `[batch, cells, dim]`, view by view,
+    /// cells row by row; a ViT's class vector comes first.
     /// # Errors
     /// If a tensor operation fails.
-    pub fn forward(&self, pictures: &[Vec<f32>]) -> Result<Tensor> {
-        let size = (self.preprocess.size, self.preprocess.size);
-        match &self.network {
-            Network::EfficientNet { network, device } => network.forward(pictures, device),
-            Network::Vit(network) => network.forward(pictures, size),
-            Network::Patches { patch, device } => {
-                let rows: Vec<f32> =
-                    pictures.iter().flat_map(|p| vit::patch_rows(p, size, *patch)).collect();
-                Ok(Tensor::from_vec(rows, (pictures.len(), self.cells, self.dim), device)?)
-            }
+    pub fn forward(&self, photos: &[Vec<f32>]) -> Result<Tensor> {
+        let mut start = 0;
+        let mut maps = Vec::with_capacity(self.preprocessing.views.len());
+        for view in &self.preprocessing.views {
+            let pictures: Vec<&[f32]> =
+                photos.iter().map(|photo| &photo[start..start + view.len()]).collect();
+            let network = &self.networks[view.network];
+            maps.push(network.forward(&pictures, view.preprocess.size, &self.device)?);
+            start += view.len();
+        }
+        match maps.len() {
+            1 => Ok(maps.remove(0)),
+            _ => Ok(Tensor::cat(&maps, 1)?),
         }
     }
 }

@@ -159,7 +159,7 @@ impl Vit {
     /// `[batch, 1 + patches, hidden]`, the class first, patches row by row.
     /// # Errors
     /// If a tensor operation fails.
-    pub fn forward(&self, pictures: &[Vec<f32>], size: (usize, usize)) -> Result<Tensor> {
+    pub fn forward(&self, pictures: &[&[f32]], size: (usize, usize)) -> Result<Tensor> {
         let (patch, hidden) = (self.config.patch_size, self.config.hidden_size);
         let grid = (size.0 / patch, size.1 / patch);
         let (batch, rows) = (pictures.len(), grid.0 * grid.1 + 1);

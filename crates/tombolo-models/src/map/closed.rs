@@ -24,67 +24,9 @@ pub struct Pairs<'a> {
     pub image_of_text: &'a [usize],
 }
 
-/// Ridge regression of image vectors on text vectors.
-///
-/// W = (C_tt + `regularisation`·v·I)⁻¹·C_ti over standardised vectors, v the mean variance of the texts
-/// (Hoerl and Kennard 1970). Texts go into the image space; images are only standardised.
-///
-/// # Errors
-/// [`ModelError::Singular`] if the system has no solution.
-pub fn ridge(pairs: Pairs<'_>, regularisation: f64, device: &Device) -> Result<Map> {
-    let moments = Moments::of(pairs);
-    let mut weight = moments.cross.clone();
-    let texts = factor(&moments.texts, regularisation, "the texts' covariance")?;
-    solve_lower_triangular_in_place(texts.as_ref(), weight.as_mut(), threads());
-    solve_upper_triangular_in_place(texts.transpose(), weight.as_mut(), threads());
-    moments.map(Some(weight), None, device)
-}
-
-/// The semi-orthogonal map of text vectors nearest to the image vectors.
-///
-/// W = U·Vᵀ for the singular value decomposition U·S·Vᵀ of C_ti (Schönemann 1966).
-///
-/// # Errors
-/// [`ModelError::Singular`] if the decomposition does not converge.
-pub fn procrustes(pairs: Pairs<'_>, device: &Device) -> Result<Map> {
-    let moments = Moments::of(pairs);
-    let svd = moments.cross.thin_svd().map_err(|e| singular("the cross-covariance", e))?;
-    let weight = svd.U() * svd.V().transpose();
-    moments.map(Some(weight), None, device)
-}
-
-/// Regularised canonical correlation analysis (Hotelling 1936, Vinod 1976).
-///
-/// With C_tt + r·v·I = L·Lᵀ, likewise M for the images, and the singular value decomposition U·S·Vᵀ of
-/// L⁻¹·C_ti·M⁻ᵀ: texts are mapped by L⁻ᵀ·U·S and images by M⁻ᵀ·V·S, `dim` columns of each. Scaling by the
-/// canonical correlations S lets the directions that agree weigh most.
-///
-/// # Errors
-/// [`ModelError::Singular`] if a covariance has no factor or the decomposition does not converge.
-pub fn cca(pairs: Pairs<'_>, dim: usize, regularisation: f64, device: &Device) -> Result<Map> {
-    let moments = Moments::of(pairs);
-    let texts = factor(&moments.texts, regularisation, "the texts' covariance")?;
-    let images = factor(&moments.images, regularisation, "the images' covariance")?;
-    let mut whitened = moments.cross.clone();
-    solve_lower_triangular_in_place(texts.as_ref(), whitened.as_mut(), threads());
-    let mut whitened = whitened.transpose().to_owned();
-    solve_lower_triangular_in_place(images.as_ref(), whitened.as_mut(), threads());
-    // `whitened` is transposed: its left singular vectors are the images'.
-    let svd = whitened.thin_svd().map_err(|e| singular("the whitened cross-covariance", e))?;
-    let dim = dim.min(svd.U().ncols()).min(svd.V().ncols());
-    let correlations = svd.S();
-    let side = |vectors: MatRef<'_, f64>, factor: &Mat<f64>| {
-        let mut weight =
-            Mat::from_fn(vectors.nrows(), dim, |i, j| vectors[(i, j)] * correlations[j]);
-        solve_upper_triangular_in_place(factor.transpose(), weight.as_mut(), threads());
-        weight
-    };
-    let (text, image) = (side(svd.V(), &texts), side(svd.U(), &images));
-    moments.map(Some(text), Some(image), device)
-}
-
-/// Second moments of standardised pairs; each text counts once, each image once a text.
-struct Moments {
+/// Second moments of standardised pairs, all that a closed form needs of them. Each text counts once, each
+/// image once a text.
+pub struct Moments {
     text_standard: Standardise,
     image_standard: Standardise,
     texts: Mat<f64>,
@@ -93,7 +35,8 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(pairs: Pairs<'_>) -> Self {
+    /// Sums up the pairs.
+    pub fn of(pairs: Pairs<'_>) -> Self {
         let Pairs { text_dim, image_dim, image_of_text, .. } = pairs;
         let text_standard = Standardise::fit(pairs.texts, text_dim);
         let image_standard = Standardise::fit(pairs.images, image_dim);
@@ -117,6 +60,62 @@ impl Moments {
             text_standard,
             image_standard,
         }
+    }
+
+    /// Ridge regression of image vectors on text vectors.
+    ///
+    /// W = (C_tt + `regularisation`·v·I)⁻¹·C_ti over standardised vectors, v the mean variance of the texts
+    /// (Hoerl and Kennard 1970). Texts go into the image space; images are only standardised.
+    ///
+    /// # Errors
+    /// [`ModelError::Singular`] if the system has no solution.
+    pub fn ridge(&self, regularisation: f64, device: &Device) -> Result<Map> {
+        let mut weight = self.cross.clone();
+        let texts = factor(&self.texts, regularisation, "the texts' covariance")?;
+        solve_lower_triangular_in_place(texts.as_ref(), weight.as_mut(), threads());
+        solve_upper_triangular_in_place(texts.transpose(), weight.as_mut(), threads());
+        self.map(Some(weight), None, device)
+    }
+
+    /// The semi-orthogonal map of text vectors nearest to the image vectors.
+    ///
+    /// W = U·Vᵀ for the singular value decomposition U·S·Vᵀ of C_ti (Schönemann 1966).
+    ///
+    /// # Errors
+    /// [`ModelError::Singular`] if the decomposition does not converge.
+    pub fn procrustes(&self, device: &Device) -> Result<Map> {
+        let svd = self.cross.thin_svd().map_err(|e| singular("the cross-covariance", e))?;
+        let weight = svd.U() * svd.V().transpose();
+        self.map(Some(weight), None, device)
+    }
+
+    /// Regularised canonical correlation analysis (Hotelling 1936, Vinod 1976).
+    ///
+    /// With C_tt + r·v·I = L·Lᵀ, likewise M for the images, and the singular value decomposition U·S·Vᵀ of
+    /// L⁻¹·C_ti·M⁻ᵀ: texts are mapped by L⁻ᵀ·U·S and images by M⁻ᵀ·V·S, `dim` columns of each. Scaling by the
+    /// canonical correlations S lets the directions that agree weigh most.
+    ///
+    /// # Errors
+    /// [`ModelError::Singular`] if a covariance has no factor or the decomposition does not converge.
+    pub fn cca(&self, dim: usize, regularisation: f64, device: &Device) -> Result<Map> {
+        let texts = factor(&self.texts, regularisation, "the texts' covariance")?;
+        let images = factor(&self.images, regularisation, "the images' covariance")?;
+        let mut whitened = self.cross.clone();
+        solve_lower_triangular_in_place(texts.as_ref(), whitened.as_mut(), threads());
+        let mut whitened = whitened.transpose().to_owned();
+        solve_lower_triangular_in_place(images.as_ref(), whitened.as_mut(), threads());
+        // `whitened` is transposed: its left singular vectors are the images'.
+        let svd = whitened.thin_svd().map_err(|e| singular("the whitened cross-covariance", e))?;
+        let dim = dim.min(svd.U().ncols()).min(svd.V().ncols());
+        let correlations = svd.S();
+        let side = |vectors: MatRef<'_, f64>, factor: &Mat<f64>| {
+            let mut weight =
+                Mat::from_fn(vectors.nrows(), dim, |i, j| vectors[(i, j)] * correlations[j]);
+            solve_upper_triangular_in_place(factor.transpose(), weight.as_mut(), threads());
+            weight
+        };
+        let (text, image) = (side(svd.V(), &texts), side(svd.U(), &images));
+        self.map(Some(text), Some(image), device)
     }
 
     fn map(&self, text: Option<Mat<f64>>, image: Option<Mat<f64>>, device: &Device) -> Result<Map> {
@@ -161,6 +160,7 @@ fn threads() -> Par {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::safetensors::Precision;
     use tombolo_vectors::EmbeddingMatrix;
 
     /// Texts, and images that are a fixed rotation of them plus a little noise; two texts an image.
@@ -196,11 +196,11 @@ mod tests {
         let (texts, images, of) = rotated(0.001);
         let pairs =
             Pairs { texts: &texts, text_dim: 3, images: &images, image_dim: 3, image_of_text: &of };
-        let device = Device::Cpu;
+        let (moments, device) = (Moments::of(pairs), Device::Cpu);
         let maps = [
-            ridge(pairs, 1e-4, &device).unwrap(),
-            procrustes(pairs, &device).unwrap(),
-            cca(pairs, 3, 1e-4, &device).unwrap(),
+            moments.ridge(1e-4, &device).unwrap(),
+            moments.procrustes(&device).unwrap(),
+            moments.cca(3, 1e-4, &device).unwrap(),
         ];
         for map in maps {
             assert!(recall_at_1(&map, &texts, &images, &of) > 0.97);
@@ -212,10 +212,10 @@ mod tests {
         let (texts, images, of) = rotated(0.1);
         let pairs =
             Pairs { texts: &texts, text_dim: 3, images: &images, image_dim: 3, image_of_text: &of };
-        let map = cca(pairs, 2, 0.1, &Device::Cpu).unwrap();
+        let map = Moments::of(pairs).cca(2, 0.1, &Device::Cpu).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("map.safetensors");
-        map.save(&path, ["t", "i"]).unwrap();
+        map.save(&path, ["t", "i"], Precision::F32).unwrap();
         let (read, towers) = Map::load(&path, &Device::Cpu).unwrap();
         assert_eq!(towers, ["t", "i"]);
         let texts = EmbeddingMatrix::from_rows(3, texts).unwrap();

@@ -10,9 +10,10 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use tombolo_vectors::EmbeddingMatrix;
 
-pub use closed::{Pairs, cca, procrustes, ridge};
+pub use closed::{Moments, Pairs};
 pub use head::{Head, HeadConfig, Standardise};
 
+use crate::checkpoint::safetensors::Precision;
 use crate::checkpoint::{self, HostTensor};
 use crate::error::{ModelError, Result};
 use crate::weights::Weights;
@@ -54,6 +55,11 @@ impl Map {
         })
     }
 
+    /// Sizes of both sides.
+    pub fn config(&self) -> MapConfig {
+        MapConfig { text: self.text.config().clone(), image: self.image.config().clone() }
+    }
+
     /// The text side.
     pub fn text(&self) -> &Head {
         &self.text
@@ -89,13 +95,11 @@ impl Map {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn save(&self, path: &Path, towers: [&str; 2]) -> Result<()> {
+    pub fn save(&self, path: &Path, towers: [&str; 2], precision: Precision) -> Result<()> {
         let mut tensors = BTreeMap::new();
         self.text.export("text", &mut tensors)?;
         self.image.export("image", &mut tensors)?;
-        let config =
-            MapConfig { text: self.text.config().clone(), image: self.image.config().clone() };
-        let config = serde_json::to_string(&config).expect("sizes are always JSON");
+        let config = serde_json::to_string(&self.config()).expect("sizes are always JSON");
         let metadata = BTreeMap::from([
             ("config".to_owned(), config),
             ("text".to_owned(), towers[0].to_owned()),
@@ -105,7 +109,7 @@ impl Map {
             .iter()
             .map(|(name, t)| (name.as_str(), t.shape.as_slice(), t.data.as_slice()))
             .collect();
-        Ok(checkpoint::safetensors::write(path, &entries, &metadata)?)
+        Ok(checkpoint::safetensors::write_as(path, &entries, &metadata, precision)?)
     }
 
     /// Reads `map.safetensors`. Returns the map and the fingerprints of the towers that it joins.

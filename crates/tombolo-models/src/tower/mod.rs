@@ -1,12 +1,16 @@
 //! The semantic encoder of the paper, and the tower that it makes of a backbone.
 
-use candle_core::{D, Device, Tensor};
-use rayon::prelude::*;
+mod pool;
+mod semantic;
+
+use candle_core::{D, DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::pool::pool;
+use self::semantic::SemanticEncoder;
 use crate::error::Result;
-use crate::layers::{EncoderLayer, LayerNorm, Linear, running_places, unit_norm};
-use crate::weights::{Init, Scope};
+use crate::layers::unit_norm;
+use crate::weights::Scope;
 
 /// What one position of a sequence is before the encoder projects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,8 @@ pub enum Readout {
     /// components, the mean of its so many largest values. What stage training may forget, the map can
     /// still use.
     ClassAndPooled(usize),
+    /// The pooled vectors alone: nothing of the tower is trained.
+    Pooled(usize),
 }
 
 /// Sizes of a tower.
@@ -45,6 +51,10 @@ pub struct TowerConfig {
     pub positions: usize,
     /// Width of the class vector.
     pub output: usize,
+    /// How many of a sequence's vectors come from each network of the backbone; empty where there is one.
+    /// Each network's are pooled by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<usize>,
     /// What the tower's vector is made of.
     pub readout: Readout,
 }
@@ -52,8 +62,10 @@ pub struct TowerConfig {
 impl TowerConfig {
     /// Width of the tower's vector.
     pub fn dim(&self) -> usize {
+        let pooled = 2 * self.segments.len().max(1);
         match (self.readout, self.input) {
-            (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => self.output + 2 * dim,
+            (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => self.output + pooled * dim,
+            (Readout::Pooled(_), TowerInput::Vectors(dim)) => pooled * dim,
             _ => self.output,
         }
     }
@@ -85,21 +97,12 @@ impl Sequences {
     }
 }
 
-/// A standard Transformer encoder over `[class]` and a sequence, with learned 1-D positions: §3.1 and
-/// §3.2 of the paper.
+/// The paper's tower: a backbone's vectors or bare embeddings, read by the semantic encoder and pooled, as its
+/// readout says.
 pub struct Tower {
     config: TowerConfig,
-    input: Input,
-    class: Tensor,
-    positions: Tensor,
-    layers: Vec<EncoderLayer>,
-    norm: LayerNorm,
-    output: Linear,
-}
-
-enum Input {
-    Tokens(Tensor),
-    Vectors { norm: LayerNorm, projection: Linear },
+    device: Device,
+    encoder: Option<SemanticEncoder>,
 }
 
 impl Tower {
@@ -108,29 +111,11 @@ impl Tower {
     /// # Errors
     /// If the checkpoint lacks a tensor or holds one of another shape.
     pub fn new(config: TowerConfig, scope: &Scope<'_>) -> Result<Self> {
-        let width = config.width;
-        let small = Init::Normal(0.02);
-        let input = match config.input {
-            TowerInput::Tokens(count) => {
-                Input::Tokens(scope.get("tokens.weight", &[count, width], Init::Normal(0.1))?)
-            }
-            TowerInput::Vectors(dim) => Input::Vectors {
-                norm: LayerNorm::new(dim, 1e-5, &scope.at("input_norm"))?,
-                projection: Linear::new(dim, width, &scope.at("projection"))?,
-            },
+        let encoder = match config.readout {
+            Readout::Pooled(_) => None,
+            _ => Some(SemanticEncoder::new(&config, scope)?),
         };
-        let layers = (0..config.layers)
-            .map(|i| EncoderLayer::new(width, config.heads, 4 * width, &scope.at("layer").at(i)))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            class: scope.get("class", &[1, width], small)?,
-            positions: scope.get("positions", &[config.positions + 1, width], small)?,
-            norm: LayerNorm::new(width, 1e-5, &scope.at("norm"))?,
-            output: Linear::new(width, config.output, &scope.at("output"))?,
-            config,
-            input,
-            layers,
-        })
+        Ok(Self { config, device: scope.device().clone(), encoder })
     }
 
     /// The tower's sizes.
@@ -140,51 +125,20 @@ impl Tower {
 
     /// The device that it runs on.
     pub fn device(&self) -> &Device {
-        self.class.device()
+        &self.device
     }
 
     /// The state of the `[class]` token, projected and scaled to unit norm: what the stages train.
     ///
     /// # Shapes
-    /// Returns `[batch, output]`.
+    /// Returns `[batch, output]`, no columns if the readout has no class.
     /// # Errors
     /// If the sequences are not what the tower reads, or longer than its positions.
     pub fn class_vectors(&self, sequences: &Sequences) -> Result<Tensor> {
-        let (mut x, lengths) = self.with_class(sequences)?;
-        let starts: Vec<u32> = starts(&lengths);
-        let starts = Tensor::from_vec(starts, lengths.len(), x.device())?;
-        let Some((last, layers)) = self.layers.split_last() else {
-            return self.read_out(&x.index_select(&starts, 0)?);
-        };
-        for layer in layers {
-            x = layer.forward(&x, &lengths)?;
+        match &self.encoder {
+            Some(encoder) => encoder.forward(sequences),
+            None => Ok(Tensor::zeros((sequences.lengths.len(), 0), DType::F32, &self.device)?),
         }
-        self.read_out(&last.forward_at(&x, &lengths, &starts)?)
-    }
-
-    fn read_out(&self, class: &Tensor) -> Result<Tensor> {
-        Ok(unit_norm(&self.output.forward(&self.norm.forward(class)?)?)?)
-    }
-
-    /// `[class]` before each sequence, and positions added. Returns `[rows + sequences, width]` and the
-    /// rows of each sequence.
-    fn with_class(&self, sequences: &Sequences) -> Result<(Tensor, Vec<usize>)> {
-        let rows = Tensor::cat(&[&self.class, &self.embed(&sequences.values)?], 0)?;
-        let lengths: Vec<usize> = sequences.lengths.iter().map(|n| n + 1).collect();
-        let count = lengths.iter().sum::<usize>();
-        let places = running_places(&lengths, 0);
-        // Row 0 is the class; the sequences' own rows follow in order.
-        let mut next = 0;
-        let order: Vec<u32> = places
-            .iter()
-            .map(|&place| {
-                next += u32::from(place > 0);
-                if place == 0 { 0 } else { next }
-            })
-            .collect();
-        let x = rows.index_select(&Tensor::from_vec(order, count, rows.device())?, 0)?;
-        let places = Tensor::from_vec(places, count, rows.device())?;
-        Ok(((x + self.positions.index_select(&places, 0)?)?, lengths))
     }
 
     /// The tower's vectors: one unit vector a sequence.
@@ -194,20 +148,19 @@ impl Tower {
     /// # Errors
     /// As [`Tower::class_vectors`].
     pub fn forward(&self, sequences: &Sequences) -> Result<Tensor> {
-        let class = self.class_vectors(sequences)?;
-        let Readout::ClassAndPooled(top) = self.config.readout else { return Ok(class) };
-        let TowerInput::Vectors(dim) = self.config.input else { return Ok(class) };
-        let pooled = pool(&sequences.values, &sequences.lengths, top)?;
-        let mean = unit_norm(&pooled.narrow(D::Minus1, 0, dim)?)?;
-        let largest = unit_norm(&pooled.narrow(D::Minus1, dim, dim)?)?;
-        Ok(unit_norm(&Tensor::cat(&[class, mean, largest], 1)?)?)
-    }
-
-    fn embed(&self, values: &Tensor) -> Result<Tensor> {
-        match &self.input {
-            Input::Tokens(table) => Ok(table.index_select(values, 0)?),
-            Input::Vectors { norm, projection } => projection.forward(&norm.forward(values)?),
-        }
+        let (class, top) = match self.config.readout {
+            Readout::Class => return self.class_vectors(sequences),
+            Readout::ClassAndPooled(top) => (Some(self.class_vectors(sequences)?), top),
+            Readout::Pooled(top) => (None, top),
+        };
+        let TowerInput::Vectors(dim) = self.config.input else {
+            return self.class_vectors(sequences);
+        };
+        let pooled = pool(&sequences.values, &sequences.lengths, &self.config.segments, top)?;
+        let parts = pooled.dim(D::Minus1)? / dim;
+        let parts = (0..parts).map(|part| Ok(unit_norm(&pooled.narrow(1, part * dim, dim)?)?));
+        let parts = class.into_iter().map(Ok).chain(parts).collect::<Result<Vec<_>>>()?;
+        Ok(unit_norm(&Tensor::cat(&parts, 1)?)?)
     }
 }
 
@@ -218,45 +171,6 @@ fn starts(lengths: &[usize]) -> Vec<u32> {
         Some(*end)
     });
     std::iter::once(0).chain(ends).take(lengths.len()).collect()
-}
-
-/// Mean of each sequence's vectors, and mean of each component's `top` largest values.
-///
-/// `values`: `[rows, dim]`. Returns `[sequences, 2 · dim]`.
-fn pool(values: &Tensor, lengths: &[usize], top: usize) -> Result<Tensor> {
-    let (_, dim) = values.dims2()?;
-    let rows = values.flatten_all()?.to_vec1::<f32>()?;
-    let mut pooled = vec![0.0; lengths.len() * 2 * dim];
-    let tasks = starts(lengths).into_par_iter().zip(lengths);
-    pooled.par_chunks_exact_mut(2 * dim).zip(tasks).for_each(|(out, (start, &length))| {
-        let (mean, largest) = out.split_at_mut(dim);
-        let rows = &rows[start as usize * dim..][..length * dim];
-        pool_sequence(rows, top.min(length), mean, largest);
-    });
-    Ok(Tensor::from_vec(pooled, (lengths.len(), 2 * dim), values.device())?)
-}
-
-/// Keeps the `top` largest values seen so far of every component, smallest first.
-fn pool_sequence(rows: &[f32], top: usize, mean: &mut [f32], largest: &mut [f32]) {
-    let dim = mean.len();
-    let mut kept = vec![f32::NEG_INFINITY; top * dim];
-    for row in rows.chunks_exact(dim) {
-        mean.iter_mut().zip(row).for_each(|(m, x)| *m += x);
-        for (component, &value) in row.iter().enumerate() {
-            let mut value = value;
-            for place in (0..top).rev() {
-                let slot = &mut kept[place * dim + component];
-                if value > *slot {
-                    std::mem::swap(slot, &mut value);
-                }
-            }
-        }
-    }
-    let count = (rows.len() / dim) as f32;
-    mean.iter_mut().for_each(|m| *m /= count);
-    for row in kept.chunks_exact(dim) {
-        largest.iter_mut().zip(row).for_each(|(l, x)| *l += x / top as f32);
-    }
 }
 
 #[cfg(test)]
@@ -272,6 +186,7 @@ mod tests {
             heads: 2,
             positions: 9,
             output: 5,
+            segments: Vec::new(),
             readout: Readout::ClassAndPooled(2),
         }
     }
@@ -308,6 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn each_network_is_pooled_by_itself() {
+        let readout = Readout::Pooled(2);
+        let weights = Weights::trainable(2, &Device::Cpu);
+        let tower = |segments| {
+            let config = TowerConfig { readout, segments, ..config() };
+            Tower::new(config, &weights.root()).unwrap()
+        };
+        let vectors = |tower: &Tower, values: Vec<f32>| {
+            let rows = values.len() / 6;
+            let values = Tensor::from_vec(values, (rows, 6), &Device::Cpu).unwrap();
+            let vectors = tower.forward(&Sequences { values, lengths: vec![rows] }).unwrap();
+            vectors.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (first, second) = (sequence(3, 1), sequence(4, 2));
+        let both = vectors(&tower(vec![3, 4]), [first.clone(), second.clone()].concat());
+        let alone = [first, second].map(|values| vectors(&tower(Vec::new()), values)).concat();
+        for (found, expected) in both.iter().zip(&alone) {
+            assert!((found - expected * 0.5f32.sqrt()).abs() < 1e-5);
+        }
+    }
+
+    #[test]
     fn vectors_have_unit_norm_and_the_width_that_the_config_says() {
         let weights = Weights::trainable(2, &Device::Cpu);
         let tower = Tower::new(config(), &weights.root()).unwrap();
@@ -316,12 +253,5 @@ mod tests {
         assert_eq!(vectors.dims(), [1, config().dim()]);
         let norm = vectors.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
         assert!((norm - 1.0).abs() < 1e-5);
-    }
-
-    #[test]
-    fn pooling_takes_the_mean_and_the_mean_of_the_largest() {
-        let (mut mean, mut largest) = ([0.0; 2], [0.0; 2]);
-        pool_sequence(&[1.0, 8.0, 5.0, 2.0, 3.0, 2.0], 2, &mut mean, &mut largest);
-        assert_eq!((mean, largest), ([3.0, 4.0], [4.0, 5.0]));
     }
 }

@@ -1,8 +1,11 @@
-//! Symmetric InfoNCE, the loss of CLIP.
+//! InfoNCE: symmetric, the loss of CLIP, and from queries to keys, the loss of MoCo.
 
 use candle_core::{Result, Tensor};
 
-use super::log_softmax;
+use super::{Batch, log_softmax};
+
+/// What a logit is lowered by where its key is left out.
+const OUT: f64 = 1e4;
 
 /// Symmetric InfoNCE over a batch of matching pairs: each text should find its image among all images of
 /// the batch, and each image its text.
@@ -22,19 +25,27 @@ pub fn infonce(image: &Tensor, text: &Tensor, scale: &Tensor) -> Result<Tensor> 
     (found(&logits)? + found(&logits.t()?.contiguous()?)?)? * (-0.5 / batch as f64)
 }
 
+/// InfoNCE of queries against keys: each query should find its own key; other keys that mean the same are
+/// left out.
+///
+/// L = −(1/|batch|) Σᵢ log( exp(s·qᵢ·kᵢ) / Σₖ exp(s·qᵢ·k) ), k over the query's own key and the negatives,
+/// van den Oord et al. 2018, with the queue of He et al. 2020, equation 1.
+///
+/// # Shapes
+/// As [`Batch`]; `scale`: the scalar s = 1/τ. Returns a scalar in nats per query.
+/// # Errors
+/// If the shapes do not agree.
+pub fn infonce_one_way(batch: &Batch<'_>, scale: &Tensor) -> Result<Tensor> {
+    let own = batch.own()?;
+    let left_out = ((batch.positives - &own)? * OUT)?;
+    let logits = (batch.cosines()?.broadcast_mul(scale)? - left_out)?;
+    (log_softmax(&logits)? * own)?.sum_all()? * (-1.0 / batch.queries.dim(0)? as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::checks::{check_gradient, unit_rows};
-    use candle_core::Device;
-
-    fn tensor(values: &[f32], dim: usize) -> Tensor {
-        Tensor::from_slice(values, (values.len() / dim, dim), &Device::Cpu).unwrap()
-    }
-
-    fn scale(s: f32) -> Tensor {
-        Tensor::new(s, &Device::Cpu).unwrap()
-    }
+    use crate::loss::checks::{check, check_gradient, cosine, same, scalar, tensor, unit_rows};
 
     /// Cross entropy of one query, by its definition.
     fn naive(queries: &[f32], keys: &[f32], dim: usize, s: f32) -> f32 {
@@ -50,7 +61,7 @@ mod tests {
     #[test]
     fn equals_the_naive_form() {
         let (a, b) = (unit_rows(7, 5, 1), unit_rows(7, 5, 2));
-        let loss = infonce(&tensor(&a, 5), &tensor(&b, 5), &scale(3.0)).unwrap();
+        let loss = infonce(&tensor(&a, 5), &tensor(&b, 5), &scalar(3.0)).unwrap();
         let expected = 0.5 * (naive(&a, &b, 5, 3.0) + naive(&b, &a, 5, 3.0));
         assert!((loss.to_scalar::<f32>().unwrap() - expected).abs() < 1e-5);
     }
@@ -58,7 +69,17 @@ mod tests {
     #[test]
     fn gradients_match_finite_differences() {
         let (a, b) = (unit_rows(4, 3, 3), unit_rows(4, 3, 4));
-        check_gradient(&a, 3, |a| infonce(a, &tensor(&b, 3), &scale(2.0)));
-        check_gradient(&b, 3, |b| infonce(&tensor(&a, 3), b, &scale(2.0)));
+        check_gradient(&a, 3, |a| infonce(a, &tensor(&b, 3), &scalar(2.0)));
+        check_gradient(&b, 3, |b| infonce(&tensor(&a, 3), b, &scalar(2.0)));
+    }
+
+    #[test]
+    fn one_way_leaves_out_other_keys_that_mean_the_same() {
+        let loss = |i: usize| {
+            let rivals = (0..5).filter(|&j| j == i || !same(i, j));
+            rivals.map(|j| (2.0 * cosine(i, j)).exp()).sum::<f32>().ln() - 2.0 * cosine(i, i)
+        };
+        let expected = (0..3).map(loss).sum::<f32>() / 3.0;
+        check(expected, |batch| infonce_one_way(batch, &scalar(2.0)));
     }
 }

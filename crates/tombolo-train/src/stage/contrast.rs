@@ -1,18 +1,16 @@
 //! Contrastive training of one tower alone: what stages text and image share.
 
-use std::collections::BTreeMap;
-
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use tombolo_models::checkpoint::{HostTensor, Tensors};
+use tombolo_models::checkpoint::Tensors;
 use tombolo_models::tower::{Tower, TowerConfig};
 use tombolo_models::weights::Weights;
 
 use crate::error::{Result, TrainError};
-use crate::loss::supcon;
+use crate::loss::{Batch, SIGLIP_BIAS, Terms};
 use crate::optimizer::AdamW;
 use crate::positives::Positives;
 use crate::reference::{Queue, follow};
@@ -20,6 +18,7 @@ use crate::run::Step;
 use crate::schedule::one_cycle;
 use crate::settings::StageSettings;
 use crate::stage::Context;
+use crate::variables::{export, host, import};
 use crate::views::Views;
 
 /// Chance that an item with positives is paired with another view of itself all the same.
@@ -35,15 +34,8 @@ pub struct Contrast<'a> {
     reference: Tower,
     optimizer: AdamW,
     queue: Queue,
+    terms: Terms,
     device: Device,
-}
-
-/// A tower whose stage is done.
-pub struct Trained {
-    /// Its weights by name.
-    pub tensors: Tensors,
-    /// The tower itself.
-    pub tower: Tower,
 }
 
 impl<'a> Contrast<'a> {
@@ -63,7 +55,13 @@ impl<'a> Contrast<'a> {
         let tower = Tower::new(config.clone(), &weights.root())?;
         let reference = Tower::new(config.clone(), &reference_weights.root())?;
         let optimizer = AdamW::new(weights.variables(), settings.weight_decay);
-        let (queue, device) = (Queue::new(settings.queue), device.clone());
+        let terms = Terms {
+            scale: Tensor::new((1.0 / settings.temperature) as f32, device)?,
+            bias: Tensor::new(SIGLIP_BIAS as f32, device)?,
+            margin: settings.margin,
+        };
+        let queue = if settings.reference { settings.queue } else { 0 };
+        let (queue, device) = (Queue::new(queue), device.clone());
         Ok(Self {
             stage,
             settings,
@@ -73,12 +71,14 @@ impl<'a> Contrast<'a> {
             reference,
             optimizer,
             queue,
+            terms,
             device,
         })
     }
 
     /// Trains over the items that `positives` speaks of, the first of `views`, for the epochs that the
-    /// settings name, from the last checkpoint if there is one. Each epoch draws from its own generator, so that a resumed run draws what an unbroken one does.
+    /// settings name, from the last checkpoint if there is one. Each epoch draws from its own generator, so that a resumed run
+    /// draws what an unbroken one does. Returns the tower's weights by name.
     ///
     /// # Errors
     /// [`TrainError::Diverged`], or if an item, a tensor operation or a checkpoint fails.
@@ -87,19 +87,21 @@ impl<'a> Contrast<'a> {
         views: &dyn Views,
         positives: &Positives,
         context: &mut Context<'_>,
-    ) -> Result<Trained> {
+    ) -> Result<Tensors> {
         let first = self.resume(context)?;
         context.logger.rewind(self.stage, first)?;
         let steps_an_epoch = positives.len().div_ceil(self.settings.batch);
-        let steps = steps_an_epoch * self.settings.epochs;
-        for epoch in first..self.settings.epochs {
+        let epochs = epochs(self.settings);
+        let steps = steps_an_epoch * epochs;
+        for epoch in first..epochs {
             let mut rng = epoch_rng(context.seed, self.stage, epoch);
             let mut order: Vec<usize> = (0..positives.len()).collect();
             order.shuffle(&mut rng);
             for (index, items) in order.chunks(self.settings.batch).enumerate() {
                 let step = epoch * steps_an_epoch + index;
                 let rate = one_cycle(self.settings.learning_rate, step, steps);
-                let loss = self.step(items, views, positives, rate, &mut rng)?;
+                let loss = self.loss(items, epoch, views, positives, &mut rng)?;
+                let loss = self.move_weights(&loss, rate)?;
                 if !loss.is_finite() {
                     return Err(TrainError::Diverged { stage: self.stage, step, loss });
                 }
@@ -108,44 +110,52 @@ impl<'a> Contrast<'a> {
             }
             context.checkpoints.save(self.stage, epoch + 1, &self.state()?)?;
         }
-        Ok(Trained { tensors: host(&self.weights.variables())?, tower: self.tower })
+        host(&self.weights.variables())
     }
 
-    fn step(
+    /// The loss of a batch of items, each against a view of one of its positives and the queue.
+    fn loss(
         &mut self,
         items: &[usize],
+        epoch: usize,
         views: &dyn Views,
         positives: &Positives,
-        rate: f64,
         rng: &mut ChaCha8Rng,
-    ) -> Result<f32> {
+    ) -> Result<Tensor> {
         let partners: Vec<usize> =
             items.iter().map(|&item| positives.draw(item, SELF_PAIR, rng)).collect();
         let queries = self.tower.class_vectors(&views.view(items, rng)?)?;
-        let keys = self.reference.class_vectors(&views.view(&partners, rng)?)?.detach();
-        let queued = self.queue.keys(&self.device)?;
-        let all_keys = match &queued {
+        let partner_views = views.view(&partners, rng)?;
+        let keys = match self.settings.reference {
+            true => self.reference.class_vectors(&partner_views)?.detach(),
+            false => self.tower.class_vectors(&partner_views)?,
+        };
+        let all_keys = match &self.queue.keys(&self.device)? {
             Some(queued) => Tensor::cat(&[&keys, queued], 0)?,
             None => keys.clone(),
         };
         let key_items: Vec<usize> = partners.iter().copied().chain(self.queue.items()).collect();
         let mask = positive_mask(items, &key_items, positives, &self.device)?;
-        let loss = supcon(&queries, &all_keys, &mask, self.settings.temperature)?;
-        self.optimizer.step(&loss.backward()?, rate)?;
-        let (reference, tower) = (self.reference_weights.variables(), self.weights.variables());
-        follow(&reference, &tower, self.settings.momentum)?;
+        let batch = Batch { queries: &queries, keys: &all_keys, positives: &mask };
+        let loss = self.settings.loss.in_epoch(epoch).one_way(&batch, &self.terms)?;
         self.queue.push(&partners, &keys)?;
+        Ok(loss)
+    }
+
+    /// Moves the tower against the gradient of `loss`, and the reference after it. Returns the loss.
+    fn move_weights(&mut self, loss: &Tensor, rate: f64) -> Result<f32> {
+        self.optimizer.step(&loss.backward()?, rate)?;
+        if self.settings.reference {
+            let (reference, tower) = (self.reference_weights.variables(), self.weights.variables());
+            follow(&reference, &tower, self.settings.momentum)?;
+        }
         Ok(loss.to_dtype(DType::F32)?.to_scalar()?)
     }
 
     fn state(&self) -> Result<Tensors> {
         let mut state = Tensors::new();
-        let sides = [("tower", &self.weights), ("reference", &self.reference_weights)];
-        for (prefix, weights) in sides {
-            for (name, tensor) in host(&weights.variables())? {
-                state.insert(format!("{prefix}.{name}"), tensor);
-            }
-        }
+        export("tower", &self.weights.variables(), &mut state)?;
+        export("reference", &self.reference_weights.variables(), &mut state)?;
         self.optimizer.export(&mut state);
         self.queue.export(&mut state);
         Ok(state)
@@ -154,18 +164,17 @@ impl<'a> Contrast<'a> {
     /// Takes up the last checkpoint; returns the epoch to go on with.
     fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
         let Some((epoch, state)) = context.checkpoints.load(self.stage)? else { return Ok(0) };
-        let sides = [("tower", &self.weights), ("reference", &self.reference_weights)];
-        for (prefix, weights) in sides {
-            for (name, variable) in weights.variables() {
-                let Some(tensor) = state.get(&format!("{prefix}.{name}")) else { continue };
-                let values = Tensor::from_slice(&tensor.data, variable.shape(), &self.device)?;
-                variable.set(&values)?;
-            }
-        }
+        import("tower", &self.weights.variables(), &state)?;
+        import("reference", &self.reference_weights.variables(), &state)?;
         self.optimizer.import(&state);
         self.queue.import(&state);
         Ok(epoch)
     }
+}
+
+/// Epochs that a stage trains for: none without a class vector.
+pub(crate) fn epochs(settings: &StageSettings) -> usize {
+    if settings.output == 0 { 0 } else { settings.epochs }
 }
 
 /// A generator of its own for each epoch of each stage.
@@ -192,16 +201,6 @@ fn positive_mask(
         }
     });
     Ok(Tensor::from_vec(mask, (queries.len(), keys.len()), device)?)
-}
-
-pub(crate) fn host(variables: &BTreeMap<String, Var>) -> Result<Tensors> {
-    variables
-        .iter()
-        .map(|(name, variable)| {
-            let (shape, data) = (variable.dims().to_vec(), variable.flatten_all()?.to_vec1()?);
-            Ok((name.clone(), HostTensor { shape, data }))
-        })
-        .collect()
 }
 
 /// The vectors of all items, read whole, row by row.

@@ -42,7 +42,8 @@ pub fn prepare(
     let (backbone, fingerprint) = backbones.image(&settings.backbone, &mut |p| logger.pull(p))?;
     let input = config(settings, TowerInput::Vectors(backbone.dim()));
     let positions = backbone.cells().min(settings.positions);
-    let config = TowerConfig { positions, ..input };
+    let segments = if backbone.segments().len() > 1 { backbone.segments() } else { Vec::new() };
+    let config = TowerConfig { positions, segments, ..input };
     let patch = settings.backbone.strip_prefix("patches:").and_then(|p| p.split_once('/'));
     let total = Some(sources.len() as u64);
     logger.event(Event::Begin { what: format!("images through {}", settings.backbone), total });
@@ -50,11 +51,11 @@ pub fn prepare(
         Some((_, patch)) => {
             let patch = patch.parse().expect("checked when the backbone was opened");
             let (pictures, read) = decode(sources, &backbone, logger);
-            let size = backbone.preprocess().size;
+            let size = backbone.preprocessing().size();
             (Box::new(PictureViews::new(pictures, size, patch, &backbones.device)), read)
         }
         None => {
-            let preprocess = backbone.preprocess().fingerprint();
+            let preprocess = backbone.preprocessing().fingerprint();
             let dir = backbones.features_dir(&settings.backbone, &fingerprint, &preprocess);
             let mut store = FeatureStore::open(&dir, backbone.dim())?;
             let extraction = image_features(sources, &backbone, &mut store, &mut |progress| {
@@ -80,9 +81,9 @@ fn decode(
     backbone: &ImageBackbone,
     logger: &mut Logger,
 ) -> (Vec<Pixels>, Vec<usize>) {
-    let preprocess = *backbone.preprocess();
+    let preprocessing = backbone.preprocessing().clone();
     let loader = Loader::new(sources.to_vec(), LoaderConfig::default(), move |decoded| {
-        preprocess.square(&decoded.pixels).into_owned()
+        preprocessing.square(&decoded.pixels)
     });
     let (mut pictures, mut read) = (Vec::new(), Vec::new());
     for (index, picture) in loader {

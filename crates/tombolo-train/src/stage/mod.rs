@@ -2,11 +2,12 @@
 
 mod contrast;
 pub mod image;
+pub mod joint;
 pub mod map;
 pub mod text;
 
-pub(crate) use contrast::embed;
-pub use contrast::{Contrast, Trained};
+pub use contrast::Contrast;
+pub(crate) use contrast::{embed, epochs};
 
 use crate::run::{Checkpoints, Logger};
 

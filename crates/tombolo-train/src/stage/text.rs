@@ -103,9 +103,11 @@ pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig
         heads: settings.heads,
         positions: settings.positions,
         output: settings.output,
-        readout: match settings.pool_top {
-            0 => Readout::Class,
-            top => Readout::ClassAndPooled(top),
+        segments: Vec::new(),
+        readout: match (settings.output, settings.pool_top) {
+            (_, 0) => Readout::Class,
+            (0, top) => Readout::Pooled(top),
+            (_, top) => Readout::ClassAndPooled(top),
         },
     }
 }

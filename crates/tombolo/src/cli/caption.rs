@@ -42,7 +42,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         tombolo_data::image::load(&ImageSource::File(arguments.image), &Default::default())?;
     let encoder = Encoder::open(&arguments.model, global)?;
     let tower = encoder.image_tower(terminal)?;
-    let picture = tower.preprocess().apply(&photo.pixels);
+    let picture = tower.preprocessing().apply(&photo.pixels);
     let image = encoder.map()?.map_images(&tower.embed(&[picture])?)?;
     let vectors = encoder.texts(&texts, terminal)?;
     for (place, found) in top_k(image.row(0), &vectors, arguments.top, |_| true)?.iter().enumerate()

@@ -99,6 +99,7 @@ fn train(
         stages: Stage::ALL.to_vec(),
         settings,
         out: run.to_path_buf(),
+        start: None,
         resume: false,
         retrain: true,
     };

@@ -49,9 +49,13 @@ fn tower_facts(
         sizes.heads,
         sizes.positions
     );
+    let pooled = 2 * sizes.segments.len().max(1);
     let vector = match (sizes.readout, sizes.input) {
         (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => {
-            format!("{} ({} class + 2 × {dim} pooled)", sizes.dim(), sizes.output)
+            format!("{} ({} class + {pooled} × {dim} pooled)", sizes.dim(), sizes.output)
+        }
+        (Readout::Pooled(_), TowerInput::Vectors(dim)) => {
+            format!("{} ({pooled} × {dim} pooled, nothing trained)", sizes.dim())
         }
         _ => sizes.dim().to_string(),
     };

@@ -28,7 +28,7 @@ pub fn image_vectors(
     }
     let (backbone, fingerprint) = backbones.image(&part.backbone, &mut |_| ())?;
     check(part, &fingerprint)?;
-    let preprocess = backbone.preprocess().fingerprint();
+    let preprocess = backbone.preprocessing().fingerprint();
     let dir = backbones.features_dir(&part.backbone, &fingerprint, &preprocess);
     let mut store = FeatureStore::open(&dir, backbone.dim())?;
     let extraction = image_features(sources, &backbone, &mut store, &mut |_| ())?;
@@ -44,9 +44,9 @@ fn bare_image_vectors(
     sources: &[ImageSource],
 ) -> anyhow::Result<(EmbeddingMatrix, Vec<usize>)> {
     let tower = model.image_tower(backbones, &mut |_| ())?;
-    let preprocess = *tower.preprocess();
+    let preprocessing = tower.preprocessing().clone();
     let loader = Loader::new(sources.to_vec(), LoaderConfig::default(), move |decoded| {
-        preprocess.apply(&decoded.pixels)
+        preprocessing.apply(&decoded.pixels)
     });
     let (mut vectors, mut read) = (EmbeddingMatrix::new(tower.dim())?, Vec::new());
     let mut pictures = loader.filter_map(|(index, picture)| Some((index, picture.ok()?)));

@@ -10,10 +10,10 @@ use tombolo_kernels::{Dropout, Term};
 use crate::settings::MapSettings;
 
 /// The texts of each image that has any, in the order of the images.
-pub(super) struct Captions(Vec<(u32, Vec<u32>)>);
+pub(in crate::stage) struct Captions(Vec<(u32, Vec<u32>)>);
 
 impl Captions {
-    pub(super) fn of(image_of_text: &[usize]) -> Self {
+    pub(in crate::stage) fn of(image_of_text: &[usize]) -> Self {
         let mut captions = BTreeMap::<u32, Vec<u32>>::new();
         for (text, &image) in image_of_text.iter().enumerate() {
             captions.entry(image as u32).or_default().push(text as u32);
@@ -22,11 +22,17 @@ impl Captions {
     }
 
     /// Number of images with texts.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::stage) fn len(&self) -> usize {
         self.0.len()
     }
 
-    fn draw(&self, item: usize, rng: &mut ChaCha8Rng) -> u32 {
+    /// An image by its place among those with texts.
+    pub(in crate::stage) fn image(&self, item: usize) -> u32 {
+        self.0[item].0
+    }
+
+    /// One of the image's texts.
+    pub(in crate::stage) fn draw(&self, item: usize, rng: &mut ChaCha8Rng) -> u32 {
         *self.0[item].1.choose(rng).expect("only images with texts are trained on")
     }
 }
@@ -43,6 +49,7 @@ pub(super) struct SideDraw {
 
 /// A batch of pairs.
 pub(super) struct Draw {
+    pub(super) epoch: usize,
     pub(super) rows: usize,
     pub(super) image: SideDraw,
     pub(super) text: SideDraw,
@@ -56,7 +63,7 @@ impl Draw {
         items: &[usize],
         captions: &Captions,
         settings: &MapSettings,
-        rng: &mut ChaCha8Rng,
+        (epoch, rng): (usize, &mut ChaCha8Rng),
     ) -> Self {
         let texts = if rng.random::<f64>() < settings.two_texts { 2 } else { 1 };
         let share = 1.0 / texts as f32;
@@ -64,7 +71,7 @@ impl Draw {
             (0..texts).map(|_| Term { row: captions.draw(item, rng), share }).collect()
         };
         let mut texts: Vec<Vec<Term>> = items.iter().map(|&item| text(item, rng)).collect();
-        let image = |&item: &usize| vec![Term { row: captions.0[item].0, share: 1.0 }];
+        let image = |&item: &usize| vec![Term { row: captions.image(item), share: 1.0 }];
         let mut images: Vec<Vec<Term>> = items.iter().map(image).collect();
         if rng.random::<f64>() < settings.mixup {
             let mut partners: Vec<usize> = (0..items.len()).collect();
@@ -77,7 +84,7 @@ impl Draw {
             input: Dropout::new(rng.random(), settings.input_dropout),
             inner: Dropout::new(rng.random(), settings.dropout),
         };
-        Self { rows: items.len(), image: side(images), text: side(texts) }
+        Self { epoch, rows: items.len(), image: side(images), text: side(texts) }
     }
 }
 
@@ -102,7 +109,8 @@ mod tests {
     fn mixing_keeps_pairs_together_and_shares_add_up_to_one() {
         let captions = Captions::of(&[3, 3, 5, 5, 9, 9]);
         let settings = MapSettings { mixup: 1.0, two_texts: 1.0, ..Settings::photos().map };
-        let draw = Draw::new(&[0, 1, 2], &captions, &settings, &mut ChaCha8Rng::seed_from_u64(2));
+        let rng = &mut ChaCha8Rng::seed_from_u64(2);
+        let draw = Draw::new(&[0, 1, 2], &captions, &settings, (0, rng));
         let image_of_text = |text: u32| [3, 3, 5, 5, 9, 9][text as usize];
         assert_eq!((draw.image.terms.len(), draw.text.terms.len()), (6, 12));
         for (images, texts) in draw.image.terms.chunks(2).zip(draw.text.terms.chunks(4)) {

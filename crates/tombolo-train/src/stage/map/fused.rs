@@ -4,17 +4,21 @@
 use std::collections::BTreeMap;
 
 use candle_core::Var;
-use tombolo_kernels::{HostValues, InfoNce, Matrix, infonce, product};
+use tombolo_kernels::HostValues;
 use tombolo_models::map::Standardise;
 use tombolo_models::weights::Weights;
 
+use self::objective::{Units, by_graph, infonce_of};
 use self::side::Side;
+use super::TrainingPairs;
 use super::draw::Draw;
-use super::{LARGEST_SCALE, Pass, TrainingPairs};
+use super::training::{LARGEST_SCALE, LOG_SCALE, LOGIT_BIAS, Pass, trained_variables};
 use crate::error::Result;
+use crate::loss::Loss;
 use crate::optimizer::AdamW;
 use crate::settings::MapSettings;
 
+mod objective;
 mod side;
 
 /// Gradients by the names of their variables; the buffers are kept from step to step.
@@ -26,6 +30,8 @@ pub(super) struct Fused<'a> {
     text: Side<'a>,
     variables: BTreeMap<String, Var>,
     dim: usize,
+    loss: Loss,
+    margin: f64,
     logits: Vec<f32>,
     gradients: Gradients,
 }
@@ -38,7 +44,7 @@ impl<'a> Fused<'a> {
         settings: &MapSettings,
     ) -> Self {
         let [(_, text), (_, image)] = standards;
-        let variables = super::trained_variables(weights);
+        let variables = trained_variables(weights);
         let gradients = variables.iter();
         let gradients = gradients.map(|(name, v)| (name.clone(), vec![0.0; v.elem_count()]));
         Self {
@@ -47,13 +53,15 @@ impl<'a> Fused<'a> {
             gradients: gradients.collect(),
             variables,
             dim: settings.dim,
+            loss: settings.loss,
+            margin: settings.margin,
             logits: Vec::new(),
         }
     }
 
     /// The learned scale, and whether it may still grow.
     fn scale(&self) -> Result<(f32, bool)> {
-        let scale = HostValues::of(&self.variables["log_scale"])?[0].exp();
+        let scale = HostValues::of(&self.variables[LOG_SCALE])?[0].exp();
         Ok((scale.min(LARGEST_SCALE), scale < LARGEST_SCALE))
     }
 }
@@ -63,20 +71,22 @@ impl Pass for Fused<'_> {
         let (scale, free) = self.scale()?;
         self.image.forward(&draw.image, draw.rows, &self.variables)?;
         self.text.forward(&draw.text, draw.rows, &self.variables)?;
-        self.logits.resize(draw.rows * draw.rows, 0.0);
-        let (image, text) =
-            (Matrix::new(self.image.unit(), self.dim), Matrix::new(self.text.unit(), self.dim));
-        product(image, text.transposed(), scale, 0.0, &mut self.logits);
-        let InfoNce { loss, log_scale_gradient } = infonce(&mut self.logits, draw.rows);
-        let logits = Matrix::new(&self.logits, draw.rows);
-        product(logits, text, scale, 0.0, self.image.gradient());
-        let image = Matrix::new(self.image.unit(), self.dim);
-        product(logits.transposed(), image, scale, 0.0, self.text.gradient());
+        let ((image, image_gradient), (text, text_gradient)) =
+            (self.image.units(), self.text.units());
+        let units = Units { dim: self.dim, image, text, image_gradient, text_gradient };
+        let found = match self.loss.in_epoch(draw.epoch) {
+            Loss::InfoNce | Loss::SupCon => infonce_of(units, scale, &mut self.logits),
+            loss => {
+                let bias = HostValues::of(&self.variables[LOGIT_BIAS])?[0];
+                by_graph(loss, units, (scale.ln(), bias), self.margin)?
+            }
+        };
         self.image.backward(&draw.image, &self.variables, &mut self.gradients)?;
         self.text.backward(&draw.text, &self.variables, &mut self.gradients)?;
-        let log_scale = if free { log_scale_gradient } else { 0.0 };
-        self.gradients.insert("log_scale".to_owned(), vec![log_scale]);
-        Ok(loss)
+        let log_scale = if free { found.log_scale_gradient } else { 0.0 };
+        self.gradients.insert(LOG_SCALE.to_owned(), vec![log_scale]);
+        self.gradients.insert(LOGIT_BIAS.to_owned(), vec![found.bias_gradient]);
+        Ok(found.loss)
     }
 
     fn move_weights(&mut self, optimizer: &mut AdamW, rate: f64) -> Result<()> {

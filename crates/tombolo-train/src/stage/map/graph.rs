@@ -5,10 +5,11 @@ use candle_core::{DType, Device, Tensor};
 use tombolo_kernels::Dropout;
 use tombolo_models::map::{Head, Map};
 
+use super::TrainingPairs;
 use super::draw::{Draw, SideDraw};
-use super::{LARGEST_SCALE, Pass, TrainingPairs};
+use super::training::{LARGEST_SCALE, Pass};
 use crate::error::{Result, TrainError};
-use crate::loss::infonce;
+use crate::loss::{Loss, Terms};
 use crate::optimizer::AdamW;
 use crate::settings::MapSettings;
 
@@ -16,6 +17,9 @@ use crate::settings::MapSettings;
 pub(super) struct Graph {
     map: Map,
     log_scale: Tensor,
+    bias: Tensor,
+    loss: Loss,
+    margin: f64,
     /// Standardised vectors.
     texts: Tensor,
     images: Tensor,
@@ -27,7 +31,7 @@ impl Graph {
     pub(super) fn new(
         pairs: &TrainingPairs<'_>,
         map: Map,
-        log_scale: Tensor,
+        (log_scale, bias): (Tensor, Tensor),
         settings: &MapSettings,
     ) -> Result<Self> {
         let device = log_scale.device();
@@ -38,8 +42,9 @@ impl Graph {
         };
         let texts = standard(pairs.texts, map.text())?;
         let images = standard(pairs.images, map.image())?;
-        let dropout = settings.dropout;
-        Ok(Self { map, log_scale, texts, images, dropout, gradients: None })
+        let MapSettings { loss, margin, dropout, .. } = *settings;
+        let gradients = None;
+        Ok(Self { map, log_scale, bias, loss, margin, texts, images, dropout, gradients })
     }
 
     fn mapped(&self, head: &Head, rows: &Tensor, draw: &SideDraw, count: usize) -> Result<Tensor> {
@@ -58,7 +63,8 @@ impl Pass for Graph {
         let texts = self.mapped(self.map.text(), &self.texts, &draw.text, draw.rows)?;
         let largest = Tensor::new(LARGEST_SCALE, self.log_scale.device())?;
         let scale = self.log_scale.exp()?.minimum(&largest)?;
-        let loss = infonce(&images, &texts, &scale)?;
+        let terms = Terms { scale, bias: self.bias.clone(), margin: self.margin };
+        let loss = self.loss.in_epoch(draw.epoch).both_ways(&images, &texts, &terms)?;
         self.gradients = Some(loss.backward()?);
         Ok(loss.to_dtype(DType::F32)?.to_scalar()?)
     }
@@ -89,7 +95,8 @@ fn blended(rows: &Tensor, draw: &SideDraw, count: usize) -> Result<Tensor> {
     Ok(sum)
 }
 
-fn dropped(x: Tensor, dropout: Dropout) -> tombolo_models::Result<Tensor> {
+/// A tensor `[rows, columns]` after dropout.
+pub(in crate::stage) fn dropped(x: Tensor, dropout: Dropout) -> tombolo_models::Result<Tensor> {
     let mut mask = vec![1.0; x.elem_count()];
     dropout.apply(&mut mask, x.dim(candle_core::D::Minus1)?);
     let device: &Device = x.device();

@@ -1,34 +1,25 @@
 //! Stage map: joins the two spaces from pairs, in closed form or by training (§3.3 of the paper).
 
-mod draw;
+mod closed;
+pub(super) mod draw;
 mod fused;
-mod graph;
+pub(super) mod graph;
+pub(super) mod training;
 
-use std::collections::BTreeMap;
-
-use candle_core::{Device, Tensor, Var};
+use candle_core::Device;
 use rand::seq::SliceRandom;
-use tombolo_models::checkpoint::{HostTensor, Tensors};
-use tombolo_models::map::{HeadConfig, Map, MapConfig, Pairs, Standardise, cca, procrustes, ridge};
-use tombolo_models::weights::{Init, Weights};
+use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
-use self::draw::{Captions, Draw};
 use crate::error::{Result, TrainError};
-use crate::optimizer::AdamW;
-use crate::reference::follow;
-use crate::run::Step;
-use crate::schedule::one_cycle;
 use crate::settings::{MapKind, MapSettings};
 use crate::stage::Context;
-use crate::stage::contrast::{epoch_rng, host};
+use crate::stage::contrast::epoch_rng;
 
 const STAGE: &str = "map";
 
-/// The learned scale s = 1/τ is kept below this (Radford et al. 2021).
-const LARGEST_SCALE: f32 = 100.0;
-
 /// Texts and images of the training split that belong together.
+#[derive(Clone, Copy)]
 pub struct TrainingPairs<'a> {
     /// The text tower's vectors.
     pub texts: &'a EmbeddingMatrix,
@@ -38,241 +29,88 @@ pub struct TrainingPairs<'a> {
     pub image_of_text: &'a [usize],
 }
 
+/// What a map is to be found from.
+pub struct Task<'a> {
+    /// The pairs.
+    pub pairs: TrainingPairs<'a>,
+    /// How.
+    pub settings: &'a MapSettings,
+    /// Where.
+    pub device: &'a Device,
+    /// How well a map does on the validation split, the sum of its recalls; none without such a split.
+    pub validate: &'a dyn Fn(&Map) -> Result<Option<f64>>,
+}
+
+/// A map, and what was chosen on the way.
+pub struct Found {
+    /// The map.
+    pub map: Map,
+    /// The regularisation of a closed form that has one.
+    pub regularisation: Option<f64>,
+}
+
+/// A way to find a map.
+trait Form {
+    /// Finds the map of a task.
+    fn find(&self, task: &Task<'_>, context: &mut Context<'_>) -> Result<Found>;
+}
+
 /// Finds the map that the settings ask for.
 ///
 /// # Errors
 /// [`TrainError::TooLittle`] without pairs, [`TrainError::Diverged`], or if a closed form has no solution.
-pub fn train(
-    pairs: &TrainingPairs<'_>,
-    settings: &MapSettings,
-    device: &Device,
-    context: &mut Context<'_>,
-) -> Result<Map> {
+pub fn train(task: &Task<'_>, context: &mut Context<'_>) -> Result<Found> {
+    let pairs = task.pairs;
     if pairs.texts.len() < 2 {
         let (expected, found) = ("at least two training pairs", pairs.texts.len());
         return Err(TrainError::TooLittle { stage: STAGE, expected, found });
     }
-    let closed = Pairs {
-        texts: pairs.texts.as_slice(),
-        text_dim: pairs.texts.dim(),
-        images: pairs.images.as_slice(),
-        image_dim: pairs.images.dim(),
-        image_of_text: pairs.image_of_text,
+    let form: &dyn Form = match task.settings.kind {
+        MapKind::Ridge => &closed::Ridge,
+        MapKind::Procrustes => &closed::Procrustes,
+        MapKind::Cca => &closed::Cca,
+        MapKind::Linear | MapKind::Mlp => &training::Trained,
     };
-    Ok(match settings.kind {
-        MapKind::Ridge => ridge(closed, settings.regularisation, device)?,
-        MapKind::Procrustes => procrustes(closed, device)?,
-        MapKind::Cca => cca(closed, settings.dim, settings.regularisation, device)?,
-        MapKind::Linear | MapKind::Mlp => {
-            Training::new(pairs, settings, device, context.seed)?.run(context)?
-        }
-    })
+    if (1..pairs.texts.len()).contains(&task.settings.pairs) {
+        let chosen = few(pairs.image_of_text, task.settings.pairs, context.seed);
+        let texts = pairs.texts.select(&chosen);
+        let image_of_text: Vec<usize> =
+            chosen.iter().map(|&text| pairs.image_of_text[text]).collect();
+        let pairs = TrainingPairs { texts: &texts, image_of_text: &image_of_text, ..pairs };
+        return form.find(&Task { pairs, ..*task }, context);
+    }
+    form.find(task, context)
 }
 
-/// How one step is computed: fused on the CPU, or through candle's graph on any device.
-trait Pass {
-    /// The loss of the drawn batch; leaves the gradients for [`Pass::move_weights`].
-    fn loss(&mut self, draw: &Draw) -> Result<f32>;
-
-    /// Moves the weights against the gradients of the last [`Pass::loss`].
-    fn move_weights(&mut self, optimizer: &mut AdamW, rate: f64) -> Result<()>;
-}
-
-/// The weights of a map in training, with the standardisation of its inputs.
-struct Start {
-    config: MapConfig,
-    weights: Weights,
-    map: Map,
-    log_scale: Tensor,
-}
-
-impl Start {
-    fn new(
-        pairs: &TrainingPairs<'_>,
-        standards: &[(&str, Standardise); 2],
-        settings: &MapSettings,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self> {
-        let hidden = (settings.kind == MapKind::Mlp).then_some(settings.hidden);
-        let head = |input| HeadConfig { input, linear: Some(settings.dim), hidden };
-        let config = MapConfig { text: head(pairs.texts.dim()), image: head(pairs.images.dim()) };
-        let weights = Weights::trainable(seed, device);
-        let map = Map::from_weights(&config, &weights)?;
-        let scale = Init::Constant((1.0 / settings.temperature).ln() as f32);
-        let log_scale = weights.root().get("log_scale", &[], scale)?;
-        let variables = weights.variables();
-        for (side, standard) in standards {
-            for (name, values) in [("mean", &standard.mean), ("scale", &standard.scale)] {
-                let variable = &variables[&format!("{side}.{name}")];
-                variable.set(&Tensor::from_slice(values, variable.shape(), device)?)?;
-            }
-        }
-        Ok(Self { config, weights, map, log_scale })
-    }
-}
-
-/// A map in training.
-struct Training<'a> {
-    settings: &'a MapSettings,
-    config: MapConfig,
-    weights: Weights,
-    average: Weights,
-    optimizer: AdamW,
-    pass: Box<dyn Pass + 'a>,
-    captions: Captions,
-    device: Device,
-}
-
-impl<'a> Training<'a> {
-    fn new(
-        pairs: &TrainingPairs<'a>,
-        settings: &'a MapSettings,
-        device: &Device,
-        seed: u64,
-    ) -> Result<Self> {
-        let fit = |matrix: &EmbeddingMatrix| Standardise::fit(matrix.as_slice(), matrix.dim());
-        let standards = [("text", fit(pairs.texts)), ("image", fit(pairs.images))];
-        let start = || Start::new(pairs, &standards, settings, seed, device);
-        let (Start { config, weights, map, log_scale }, average) = (start()?, start()?.weights);
-        let optimizer = AdamW::new(trained_variables(&weights), settings.weight_decay);
-        let pass: Box<dyn Pass + 'a> = match device.is_cpu() {
-            true => Box::new(fused::Fused::new(pairs, &standards, &weights, settings)),
-            false => Box::new(graph::Graph::new(pairs, map, log_scale, settings)?),
-        };
-        let captions = Captions::of(pairs.image_of_text);
-        let device = device.clone();
-        Ok(Self { settings, config, weights, average, optimizer, pass, captions, device })
-    }
-
-    fn run(mut self, context: &mut Context<'_>) -> Result<Map> {
-        let first = self.resume(context)?;
-        context.logger.rewind(STAGE, first)?;
-        let steps_an_epoch = self.captions.len().div_ceil(self.settings.batch);
-        let steps = steps_an_epoch * self.settings.epochs;
-        let batch = self.captions.len().div_ceil(steps_an_epoch);
-        for epoch in first..self.settings.epochs {
-            let mut rng = epoch_rng(context.seed, STAGE, epoch);
-            let mut order: Vec<usize> = (0..self.captions.len()).collect();
-            order.shuffle(&mut rng);
-            for (index, items) in order.chunks(batch).enumerate() {
-                let step = epoch * steps_an_epoch + index;
-                let rate = one_cycle(self.settings.learning_rate, step, steps);
-                let draw = Draw::new(items, &self.captions, self.settings, &mut rng);
-                let loss = self.step(&draw, rate, step)?;
-                if !loss.is_finite() {
-                    return Err(TrainError::Diverged { stage: STAGE, step, loss });
-                }
-                let (stage, items) = (STAGE, items.len());
-                context.logger.step(Step { stage, step, steps, epoch, loss, rate, items })?;
-            }
-            if (epoch + 1) % 10 == 0 {
-                context.checkpoints.save(STAGE, epoch + 1, &self.state()?)?;
-            }
-        }
-        let tensors = host(&self.average.variables())?;
-        Ok(Map::from_weights(&self.config, &Weights::fixed(tensors, &self.device)?)?)
-    }
-
-    fn step(&mut self, draw: &Draw, rate: f64, step: usize) -> Result<f32> {
-        let loss = self.pass.loss(draw)?;
-        self.pass.move_weights(&mut self.optimizer, rate)?;
-        // Early on, an average over few steps: the start is not worth remembering.
-        let keep = self.settings.average.min((1.0 + step as f64) / (10.0 + step as f64));
-        follow(&self.average.variables(), &self.weights.variables(), keep)?;
-        Ok(loss)
-    }
-
-    fn state(&self) -> Result<Tensors> {
-        let mut state = Tensors::new();
-        for (prefix, weights) in [("map", &self.weights), ("average", &self.average)] {
-            for (name, tensor) in host(&weights.variables())? {
-                state.insert(format!("{prefix}.{name}"), tensor);
-            }
-        }
-        self.optimizer.export(&mut state);
-        Ok(state)
-    }
-
-    fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
-        let Some((epoch, state)) = context.checkpoints.load(STAGE)? else { return Ok(0) };
-        for (prefix, weights) in [("map", &self.weights), ("average", &self.average)] {
-            for (name, variable) in weights.variables() {
-                if let Some(HostTensor { data, .. }) = state.get(&format!("{prefix}.{name}")) {
-                    variable.set(&Tensor::from_slice(data, variable.shape(), &self.device)?)?;
-                }
-            }
-        }
-        self.optimizer.import(&state);
-        Ok(epoch)
-    }
-}
-
-/// Mean and scale are fitted, not trained.
-fn trained_variables(weights: &Weights) -> BTreeMap<String, Var> {
-    let mut variables = weights.variables();
-    variables.retain(|name, _| !name.ends_with(".mean") && !name.ends_with(".scale"));
-    variables
+/// `count` of the texts, drawn at random; no image gets another text before every image has as many.
+fn few(image_of_text: &[usize], count: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..image_of_text.len()).collect();
+    order.shuffle(&mut epoch_rng(seed, "pairs", 0));
+    let mut seen = std::collections::HashMap::new();
+    let mut ranked: Vec<(usize, usize)> = order
+        .into_iter()
+        .map(|text| {
+            let rank = seen.entry(image_of_text[text]).or_insert(0);
+            *rank += 1;
+            (*rank, text)
+        })
+        .collect();
+    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked.into_iter().take(count).map(|(_, text)| text).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    const DIM: usize = 24;
-
-    fn matrix(rows: usize, seed: usize) -> EmbeddingMatrix {
-        let value = |i: usize| ((i * 7919 + seed * 104_729) % 1013) as f32 / 506.5 - 1.0;
-        EmbeddingMatrix::from_rows(DIM, (0..rows * DIM).map(value).collect()).unwrap()
-    }
-
-    fn settings(kind: MapKind) -> MapSettings {
-        let photos = crate::settings::Settings::photos().map;
-        MapSettings { kind, dim: 8, hidden: 12, batch: 20, temperature: 0.5, ..photos }
-    }
-
-    /// Losses and weights after three steps, each pass drawing the same.
-    fn trained(settings: &MapSettings, fused: bool) -> (Vec<f32>, BTreeMap<String, Vec<f32>>) {
-        let (texts, images) = (matrix(60, 1), matrix(30, 2));
-        let image_of_text: Vec<usize> = (0..60).map(|text| text / 2).collect();
-        let pairs = TrainingPairs { texts: &texts, images: &images, image_of_text: &image_of_text };
-        let mut training = Training::new(&pairs, settings, &Device::Cpu, 3).unwrap();
-        if !fused {
-            let fit = |matrix: &EmbeddingMatrix| Standardise::fit(matrix.as_slice(), DIM);
-            let standards = [("text", fit(&texts)), ("image", fit(&images))];
-            let start = Start::new(&pairs, &standards, settings, 3, &Device::Cpu).unwrap();
-            let graph = graph::Graph::new(&pairs, start.map, start.log_scale, settings).unwrap();
-            training.optimizer = AdamW::new(trained_variables(&start.weights), 0.1);
-            (training.weights, training.pass) = (start.weights, Box::new(graph));
-        } else {
-            training.optimizer = AdamW::new(trained_variables(&training.weights), 0.1);
-        }
-        let mut rng = epoch_rng(1, STAGE, 0);
-        let losses = (0..3).map(|step| {
-            let items: Vec<usize> = (0..20).map(|i| (i + step) % 30).collect();
-            let draw = Draw::new(&items, &training.captions, settings, &mut rng);
-            training.step(&draw, 0.01, step).unwrap()
-        });
-        let losses = losses.collect();
-        let weights = host(&training.average.variables()).unwrap();
-        (losses, weights.into_iter().map(|(name, tensor)| (name, tensor.data)).collect())
-    }
+    use super::few;
 
     #[test]
-    fn the_fused_pass_trains_as_the_graph_does() {
-        for kind in [MapKind::Mlp, MapKind::Linear] {
-            for mixup in [0.0, 1.0] {
-                let settings = MapSettings { mixup, two_texts: mixup, ..settings(kind) };
-                let (fused, graph) = (trained(&settings, true), trained(&settings, false));
-                for (found, expected) in fused.0.iter().zip(&graph.0) {
-                    assert!((found - expected).abs() < 1e-4, "{:?} and {:?}", fused.0, graph.0);
-                }
-                for (name, expected) in &graph.1 {
-                    for (found, expected) in fused.1[name].iter().zip(expected) {
-                        assert!((found - expected).abs() < 1e-3, "{name}: {found}, {expected}");
-                    }
-                }
-            }
-        }
+    fn few_pairs_spread_over_the_images() {
+        let image_of_text = [0, 0, 0, 1, 1, 1, 2, 2, 2];
+        let chosen = few(&image_of_text, 3, 7);
+        let mut images: Vec<usize> = chosen.iter().map(|&text| image_of_text[text]).collect();
+        images.sort_unstable();
+        assert_eq!(images, [0, 1, 2]);
+        assert_eq!(few(&image_of_text, 9, 7).len(), 9);
+        assert_ne!(few(&image_of_text, 3, 8), chosen);
     }
 }

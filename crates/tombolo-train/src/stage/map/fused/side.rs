@@ -60,14 +60,9 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The mapped vectors, `[rows, dim]`.
-    pub(super) fn unit(&self) -> &[f32] {
-        &self.unit
-    }
-
-    /// Where the gradient of the mapped vectors belongs, `[rows, dim]`.
-    pub(super) fn gradient(&mut self) -> &mut [f32] {
-        &mut self.gradient
+    /// The mapped vectors and where their gradient belongs, `[rows, dim]` each.
+    pub(super) fn units(&mut self) -> (&[f32], &mut [f32]) {
+        (&self.unit, &mut self.gradient)
     }
 
     fn resize(&mut self, rows: usize) {
