@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use tombolo_data::image::{Decoded, Preprocess};
+use tombolo_data::image::Decoded;
+use tombolo_models::image::Preprocessing;
 use tombolo_models::map::Map;
 use tombolo_models::model::ImageTower;
+use tombolo_models::pull::Store;
 use tombolo_search::{BoxError, GalleryMap, ImageEncoder};
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -17,7 +19,7 @@ const MODEL_FILE: &str = "model.path";
 /// An image tower as a library asks for it.
 pub struct TowerEncoder<'a> {
     tower: &'a ImageTower,
-    preprocess: Preprocess,
+    preprocessing: Preprocessing,
     fingerprint: String,
 }
 
@@ -27,7 +29,7 @@ impl<'a> TowerEncoder<'a> {
         let tower = encoder.image_tower(terminal)?;
         let file = encoder.model().file().image.as_ref();
         let fingerprint = file.map(|file| file.fingerprint.clone()).unwrap_or_default();
-        Ok(Self { tower, preprocess: *tower.preprocess(), fingerprint })
+        Ok(Self { tower, preprocessing: tower.preprocessing().clone(), fingerprint })
     }
 }
 
@@ -47,7 +49,7 @@ impl ImageEncoder for TowerEncoder<'_> {
     }
 
     fn prepare(&self, photo: Decoded) -> Self::Input {
-        self.preprocess.apply(&photo.pixels)
+        self.preprocessing.apply(&photo.pixels)
     }
 
     fn encode(&self, batch: &[Self::Input]) -> Result<EmbeddingMatrix, BoxError> {
@@ -95,15 +97,26 @@ pub fn remember_model(library: &Path, model: &Path) -> anyhow::Result<()> {
 
 /// The model that the user named, or the one that the library was last indexed with.
 pub fn model_of(library: &Path, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    if let Some(model) = named {
+    if let Some(model) = named.or_else(|| remembered(library)) {
         return Ok(model);
     }
-    match std::fs::read_to_string(library.join(MODEL_FILE)) {
-        Ok(path) => Ok(PathBuf::from(path)),
-        Err(_) => Err(Misuse::new(
-            format!("{}: it is not known which model this library is of", library.display()),
-            "name it with --model RUN",
-        )
-        .into()),
+    if !library.join("library.toml").exists() {
+        let what = format!("{}: there is no library here", library.display());
+        return Err(Misuse::new(what, "`tombolo index FOLDER` makes one").into());
+    }
+    let what = format!("{}: it is not known which model this library is of", library.display());
+    Err(Misuse::new(what, "name it with --model RUN").into())
+}
+
+/// The model that a library was last indexed with, if it says so.
+pub fn remembered(library: &Path) -> Option<PathBuf> {
+    std::fs::read_to_string(library.join(MODEL_FILE)).ok().map(PathBuf::from)
+}
+
+/// The library that the user named, or the user's own: `library` in the folder of models.
+pub fn library_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match named {
+        Some(library) => Ok(library),
+        None => Ok(Store::from_env()?.home().join("library")),
     }
 }

@@ -4,6 +4,7 @@ mod cli;
 mod library;
 mod model;
 mod report;
+mod starter;
 
 use std::process::ExitCode;
 

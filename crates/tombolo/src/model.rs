@@ -6,13 +6,16 @@ use std::path::Path;
 use candle_core::Device;
 use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig};
+use tombolo_eval::Calibration;
 use tombolo_models::backbones::Backbones;
 use tombolo_models::map::Map;
 use tombolo_models::model::{ImageTower, Model, ModelFile, TextTower};
 use tombolo_models::pull::Store;
+use tombolo_train::CalibrationFile;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{DeviceName, Global, Misuse, Terminal};
+use crate::starter::run_dir;
 
 /// Photos encoded at a time.
 pub const PHOTOS: usize = 16;
@@ -68,10 +71,12 @@ pub struct EncodedImages {
 }
 
 impl Encoder {
-    /// Opens a run directory; loads nothing yet.
-    pub fn open(dir: &Path, global: &Global) -> anyhow::Result<Self> {
+    /// Opens a run directory, or a starter by its name; loads nothing yet.
+    pub fn open(model: &Path, global: &Global) -> anyhow::Result<Self> {
         let (text, image, map) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Ok(Self { model: Model::open(dir)?, backbones: backbones(global)?, text, image, map })
+        let backbones = backbones(global)?;
+        let model = Model::open(&run_dir(model, backbones.store.home())?)?;
+        Ok(Self { model, backbones, text, image, map })
     }
 
     /// The run directory.
@@ -96,6 +101,11 @@ impl Encoder {
     /// The map.
     pub fn map(&self) -> anyhow::Result<&Map> {
         load(&self.map, || Ok(self.model.map(&self.backbones.device)?))
+    }
+
+    /// The probability of a match by the score of a text and a photo, if the model is calibrated.
+    pub fn calibration(&self) -> anyhow::Result<Option<Calibration>> {
+        Ok(CalibrationFile::read(self.model.dir())?.map(|file| file.calibration))
     }
 
     /// Mapped vectors of texts.
@@ -125,9 +135,9 @@ impl Encoder {
     ) -> anyhow::Result<EncodedImages> {
         let (tower, map) = (self.image_tower(terminal)?, self.map()?);
         let total = sources.len();
-        let preprocess = *tower.preprocess();
+        let preprocessing = tower.preprocessing().clone();
         let config = LoaderConfig { ahead: 2 * PHOTOS, ..LoaderConfig::default() };
-        let loader = Loader::new(sources, config, move |d| preprocess.apply(&d.pixels));
+        let loader = Loader::new(sources, config, move |d| preprocessing.apply(&d.pixels));
         let mut vectors = EmbeddingMatrix::new(map.dim())?;
         let (mut read, mut pictures, mut skipped) = (Vec::new(), Vec::new(), 0);
         terminal.begin("images", Some(total as u64));

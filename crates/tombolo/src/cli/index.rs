@@ -10,8 +10,9 @@ use tombolo_search::{LinkOptions, SearchError};
 
 use super::terminal::Terminal;
 use super::{Global, Outcome};
-use crate::library::{TowerEncoder, model_of, remember_model};
+use crate::library::{TowerEncoder, library_dir, remember_model, remembered};
 use crate::model::Encoder;
+use crate::starter;
 
 /// Index photos: add what is new, encode again what changed, forget what is gone
 #[derive(Args)]
@@ -19,24 +20,26 @@ pub struct Arguments {
     /// Folders, which are searched through, and photos
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// The library's directory; made if it is not there
+    /// The library's directory, made if it is not there; by default your own, beside the installed models
     #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
-    library: PathBuf,
-    /// The model: a run directory; by default the one that the library was last indexed with
+    library: Option<PathBuf>,
+    /// The model: a run directory or a starter; by default the one that the library was last indexed with,
+    /// for a new library photo-starter
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let model = model_of(&arguments.library, arguments.model)?;
-    let encoder = Encoder::open(&model, global)?;
+    let library = library_dir(arguments.library)?;
+    let model = arguments.model.or_else(|| remembered(&library));
+    let encoder = Encoder::open(&model.unwrap_or_else(|| starter::DEFAULT.into()), global)?;
     let tower = TowerEncoder::new(&encoder, terminal)?;
     let mut writer = LibraryWriter::open_or_create(
-        &arguments.library,
+        &library,
         tombolo_search::ImageEncoder::fingerprint(&tower),
         tombolo_search::ImageEncoder::dim(&tower),
     )?;
-    remember_model(&arguments.library, &model)?;
+    remember_model(&library, encoder.model().dir())?;
     terminal.begin("photos", None);
     let mut total = None;
     let summary =
@@ -56,7 +59,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     if terminal.json() {
         let skipped = summary.skipped.iter().map(|s| json!({ "path": s.path, "reason": s.reason }));
         terminal.document(&json!({
-            "library": arguments.library, "found": summary.found, "unchanged": summary.unchanged,
+            "library": library, "found": summary.found, "unchanged": summary.unchanged,
             "added": summary.added, "updated": summary.updated, "encoded": summary.encoded,
             "reused": summary.reused, "forgotten": summary.forgotten,
             "skipped": skipped.collect::<Vec<_>>(),

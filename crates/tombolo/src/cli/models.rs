@@ -8,6 +8,7 @@ use tombolo_models::pull::Installed;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::model;
+use crate::starter::STARTERS;
 
 /// List the models that are installed or can be pulled, with sizes and licences
 #[derive(Args)]
@@ -22,6 +23,18 @@ pub struct PullArguments {
 }
 
 pub fn list(_: ListArguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    for starter in &STARTERS {
+        let (name, about, bytes) = (starter.name, starter.about, starter.bytes());
+        if terminal.json() {
+            terminal.document(&json!({
+                "name": name, "kind": "model", "about": about, "bytes": bytes, "source": "built in",
+            }))?;
+        } else {
+            let megabytes = bytes as f64 / 1e6;
+            terminal
+                .result(&format!("{name} (model, {megabytes:.1} MB, built in)\n    {about}"))?;
+        }
+    }
     let store = model::backbones(global)?.store;
     let others = store.list()?.into_iter().filter_map(|installed| {
         let known = ENTRIES.iter().any(|entry| entry.name == installed.name());

@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde_json::json;
 use tombolo_data::dataset;
+use tombolo_models::backbones::Backbones;
 use tombolo_train::settings::Settings;
 use tombolo_train::{Plan, Stage};
 
@@ -15,6 +16,7 @@ use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::model;
 use crate::report;
+use crate::starter::run_dir;
 
 /// Train the three stages on a data set, or one: `tombolo train map DATASET --out RUN`
 #[derive(Args)]
@@ -23,9 +25,12 @@ pub struct Arguments {
     /// A stage (text, image or map) to train alone, then the data set; or the data set alone
     #[arg(required = true, num_args = 1..=2, value_name = "[STAGE] DATASET")]
     what: Vec<String>,
-    /// The run directory to write
-    #[arg(long, env = "TOMBOLO_OUT", value_name = "RUN")]
-    out: PathBuf,
+    /// The run directory to write; by default that of --model
+    #[arg(long, env = "TOMBOLO_OUT", value_name = "RUN", required_unless_present = "model")]
+    out: Option<PathBuf>,
+    /// The run or starter whose other parts are kept, when some stages are trained; by default that of --out
+    #[arg(long, env = "TOMBOLO_MODEL", value_name = "MODEL")]
+    model: Option<PathBuf>,
     /// The stages to train, in order
     #[arg(long, env = "TOMBOLO_STAGES", value_delimiter = ',', default_value = "text,image,map")]
     stages: Vec<Stage>,
@@ -50,12 +55,14 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let settings = settings(&arguments, &name)?;
     let backbones = model::backbones(global)?;
     let retrain = stages != Stage::ALL;
+    let (out, start) = places(&arguments, &backbones)?;
     let plan = Plan {
         dataset: dataset.as_ref(),
         dataset_name: name,
         stages,
         settings,
-        out: arguments.out,
+        out,
+        start,
         resume: arguments.resume,
         retrain,
     };
@@ -73,6 +80,22 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     }
     terminal.note(&format!("{} is ready; its report is report.html", outcome.dir.display()));
     Ok(if skipped + outcome.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
+}
+
+/// The run to write, and the run whose parts it starts from, if that is another.
+fn places(
+    arguments: &Arguments,
+    backbones: &Backbones,
+) -> anyhow::Result<(PathBuf, Option<PathBuf>)> {
+    let start = arguments.model.as_ref().map(|model| run_dir(model, backbones.store.home()));
+    let start = start.transpose()?;
+    let out = arguments.out.clone().or_else(|| arguments.model.clone());
+    let out = out.context("clap asks for --out or --model")?;
+    if arguments.out.is_none() && start.as_ref() != Some(&out) {
+        let what = format!("{} is built in and cannot be written to", out.display());
+        return Err(Misuse::new(what, "name the new run with --out RUN").into());
+    }
+    Ok((out, start))
 }
 
 fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, String)> {

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod starter;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;

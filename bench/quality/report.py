@@ -1,0 +1,76 @@
+"""docs/results.md and its plots from the results of the rows."""
+
+import statistics
+
+OPENING = """# Results
+
+What the three stages reach on Flickr8K, **val** (1,000 photos, 5,000 captions; 6,000 photos to train on), and what each part is worth.
+Written by `bench/quality.sh`; do not edit. Rows are named in `bench/quality/rows.py` with their settings. Everything was chosen on
+val, and val is what is shown: expect a little less elsewhere. The test split was not looked at.
+
+Backbones are frozen: all-MiniLM-L6-v2 for captions, which has seen captions like these (its model card), and EfficientNet-Lite,
+trained on ImageNet, for photos. A figure is the mean over seeds, ± half the distance between the best and the worst. *Time* is the wall
+time of the command on two shared cores with features cached, and moves by a third with what else the machine does. *Trained*
+counts weights moved by a gradient, or solved for.
+"""
+
+HEAD = """| | recall@1 image→text | recall@1 text→image | sum of recalls | time | trained | seeds |
+|---|---|---|---|---|---|---|
+"""
+
+
+def spread(values, digits):
+    """Mean, and half the range where there is one."""
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {(max(values) - min(values)) / 2:.{digits}f}"
+
+
+def metric(results, name):
+    return [result["metrics"][name] for result in results]
+
+
+def line(row, results):
+    recalls = [spread([100 * value for value in metric(results, f"val.{side}.recall@1")], 1)
+               for side in ("image_to_text", "text_to_image")]
+    seconds = statistics.fmean(result["seconds"] for result in results)
+    trained = f"{results[0]['parameters'] / 1e6:.1f} M"
+    cells = [row.what, *recalls, spread(metric(results, "val.rsum"), 1), f"{seconds:.0f} s", trained, str(len(results))]
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def plot(group, known, path):
+    import matplotlib
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = group.name
+    import matplotlib.pyplot as pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    for curve in dict.fromkeys(row.curve for row, _ in known):
+        for side, style in (("image_to_text", "-"), ("text_to_image", "--")):
+            points = [(row.at, 100 * statistics.fmean(metric(results, f"val.{side}.recall@1")))
+                      for row, results in known if row.curve == curve]
+            label = f"{curve}, {side.replace('_to_', '→')}"
+            axes.plot(*zip(*points), style, marker="o", label=label)
+    axes.set(xscale="log", xlabel=group.axis, ylabel="recall@1 on val, %")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def write(groups, results_of, docs):
+    docs.mkdir(exist_ok=True)
+    text = OPENING
+    for group in groups:
+        known = [(row, results) for row in group.rows if (results := results_of(row))]
+        missing = [row.name for row in group.rows if not results_of(row)]
+        text += f"\n## {group.title}\n\n{group.about}\n\n"
+        if known:
+            text += HEAD + "".join(line(row, results) for row, results in known)
+        if missing:
+            text += f"\nNot run yet: {', '.join(missing)} (`bench/quality.sh --only {group.name}`).\n"
+        if group.axis and known:
+            (docs / "plots").mkdir(exist_ok=True)
+            plot(group, known, docs / "plots" / f"{group.name}.svg")
+            text += f"\n![Recall by {group.axis}](plots/{group.name}.svg)\n"
+    (docs / "results.md").write_text(text)

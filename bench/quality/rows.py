@@ -1,0 +1,101 @@
+"""What docs/results.md compares: the groups of rows, and how each row is trained."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Row:
+    name: str
+    what: str
+    settings: list = field(default_factory=list)
+    # The row whose other parts it keeps when only some stages are trained.
+    start: str | None = None
+    stages: tuple = ("text", "image", "map")
+    # The row whose runs of all seeds it sums the similarities of.
+    ensemble: str | None = None
+    # A place on the horizontal axis of its group's plot, and the curve that it is on.
+    at: float | None = None
+    curve: str | None = None
+
+
+@dataclass
+class Group:
+    name: str
+    title: str
+    about: str
+    rows: list
+    axis: str | None = None
+
+
+FROZEN = ["text.output=0", "image.output=0"]
+PAIRS = [100, 300, 1_000, 3_000, 10_000, 30_000]
+
+
+def another_map(name, what, settings, **more):
+    """A row that trains another map on the default's towers."""
+    return Row(name, what, settings, start="default", stages=("map",), **more)
+
+
+def maps(key, options, settings=()):
+    return [another_map(f"{key}-{option}", f"`{option}`", [f"map.{key}={option}", *settings]) for option in options]
+
+
+GROUPS = [
+    Group("recipe", "The recipe, and the plain baselines", "From cached features to a model. *Frozen features*: no stage "
+          "text, no stage image; what is pooled from the backbones goes into the map.", [
+              Row("default", "the default, `tombolo train flickr8k:DIR`"),
+              Row("ensemble", "mean of the similarities of three defaults, seeds 0, 1 and 2", ensemble="default"),
+              Row("frozen-mlp", "frozen features, map `mlp`", FROZEN),
+              Row("frozen-cca", "frozen features, map `cca`", [*FROZEN, "map.kind=cca"]),
+              Row("frozen-ridge", "frozen features, map `ridge`", [*FROZEN, "map.kind=ridge"]),
+              Row("frozen-procrustes", "frozen features, map `procrustes`", [*FROZEN, "map.kind=procrustes"]),
+          ]),
+    Group("map", "Forms of the map", "On the towers of the default. Regularisation of closed forms is chosen on val, as "
+          "everything here is.", [
+              Row("default", "`mlp`, the default"),
+              *maps("kind", ["linear", "cca", "ridge", "procrustes"]),
+          ]),
+    Group("map-loss", "Losses of stage map", "On the towers of the default, form `mlp`. Margins: 0.2 of cosine, for "
+          "`paper-signed` 1.4 of distance less cosine.", [
+              Row("default", "`infonce`, the default"),
+              *maps("loss", ["siglip", "triplet-sum", "triplet-hardest"]),
+              *maps("loss", ["paper-signed"], ["map.margin=1.4"]),
+              *maps("loss", ["paper"]),
+          ]),
+    Group("stages", "Stages", "What each stage is worth, and the reference model with its queue.", [
+        Row("default", "text, image and map: the default"),
+        Row("no-text", "without stage text: its class vector left out", ["text.output=0"]),
+        Row("no-image", "without stage image: its class vector left out", ["image.output=0"]),
+        Row("frozen-mlp", "without both", FROZEN),
+        Row("no-reference", "stages text and image without the reference model and its queue",
+            ["text.reference=false", "image.reference=false"]),
+        Row("longer", "stages text and image four epochs instead of one", ["text.epochs=4", "image.epochs=4"]),
+    ]),
+    Group("joint", "One stage after the other, or all together", "Stage joint moves both towers and the map by the loss of pairs. "
+          "From the start: nothing was trained before it.", [
+              Row("default", "the paper's three stages: the default"),
+              Row("polish", "the default, then five epochs of stage joint", start="default", stages=("joint",)),
+              Row("joint", "stage joint from the start, 20 epochs",
+                  ["text.epochs=0", "image.epochs=0", "map.epochs=0", "joint.epochs=20", "joint.learning_rate=5e-4"],
+                  stages=("text", "image", "map", "joint")),
+          ]),
+    Group("stage-loss", "Losses of stages text and image", "The map is the default's.", [
+        Row("default", "`supcon`, the default"),
+        *[Row(f"stages-{loss}", f"`{loss}`", [f"text.loss={loss}", f"image.loss={loss}", *more]) for loss, more in [
+            ("infonce", []), ("siglip", []), ("triplet-sum", []), ("triplet-hardest", []),
+            ("paper-signed", ["text.margin=1.4", "image.margin=1.4"]), ("paper", [])]],
+    ]),
+    Group("augmentation", "Augmentation and averaging in stage map", "On the towers of the default, one thing left out at "
+          "a time.", [
+              Row("default", "all: the default"),
+              another_map("no-mixup", "without mixup", ["map.mixup=0"]),
+              another_map("no-two-texts", "without the mean of two texts", ["map.two_texts=0"]),
+              another_map("no-input-dropout", "without dropout of the input", ["map.input_dropout=0"]),
+              another_map("no-dropout", "without dropout inside the MLP", ["map.dropout=0"]),
+              another_map("no-average", "without the average of weights", ["map.average=0"]),
+          ]),
+    Group("pairs", "How many pairs the map needs", "On the towers of the default, which never saw a pair.", [
+        *[another_map(f"pairs-{kind}-{n}", f"{n:,} pairs, `{kind}`", [f"map.kind={kind}", f"map.pairs={n}"], at=n, curve=kind)
+          for kind in ("mlp", "cca") for n in PAIRS],
+    ], axis="pairs"),
+]
