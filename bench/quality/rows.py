@@ -47,6 +47,8 @@ GROUPS = [
               Row("ensemble", "mean of the similarities of three defaults, seeds 0, 1 and 2", ensemble="default"),
               Row("frozen-mlp", "frozen features, map `mlp`", FROZEN),
               Row("frozen-cca", "frozen features, map `cca`", [*FROZEN, "map.kind=cca"]),
+              Row("frozen-cca-lite2", "the same with one network, `efficientnet-lite2`, and regularisation 1",
+                  [*FROZEN, "map.kind=cca", "image.backbone=efficientnet-lite2", "map.regularisation=1"]),
               Row("frozen-ridge", "frozen features, map `ridge`", [*FROZEN, "map.kind=ridge"]),
               Row("frozen-procrustes", "frozen features, map `procrustes`", [*FROZEN, "map.kind=procrustes"]),
           ]),

@@ -14,6 +14,10 @@ import report
 import rows
 
 
+# The seeds whose models are summed.
+ENSEMBLE = (0, 1, 2)
+
+
 class Bench:
     def __init__(self, arguments):
         self.tombolo, self.flickr8k = arguments.tombolo.resolve(), arguments.flickr8k.resolve()
@@ -55,7 +59,7 @@ class Bench:
 
     def sum_up(self, row):
         folder = self.folder(row.name, "all")
-        members = [self.folder(row.ensemble, seed) for seed in self.seeds]
+        members = [self.folder(row.ensemble, seed) for seed in ENSEMBLE]
         if (folder / "result.json").exists() or not all((member / "result.json").exists() for member in members):
             return
         folder.mkdir(exist_ok=True)

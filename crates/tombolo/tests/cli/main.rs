@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod joint;
 mod starter;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,54 @@
+//! Stage joint, and training with other losses and on fewer pairs.
+
+use super::{assert_fails, assert_status, copy_of_trained, data, err, out, parts, run, trained};
+
+const TRAIN: [&str; 4] = ["train", "csv:captions.csv", "--config", "settings.toml"];
+
+#[test]
+fn stage_joint_moves_every_part_and_the_parts_still_belong_together() {
+    let dir = copy_of_trained();
+    let joint =
+        ["--stages", "joint", "--model", "model", "--out", "joint", "--set", "joint.epochs=2"];
+    let output = run(dir.path(), &[&TRAIN[..], &joint, &["--set", "joint.batch=8"]].concat());
+    assert_status(&output, 0);
+    let (before, after) = (parts(&trained().join("model")), parts(&dir.path().join("joint")));
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after));
+    assert_eq!(parts(&dir.path().join("model")), before, "the model that it started from");
+    let eval = ["eval", "csv:captions.csv", "--split", "val", "--model", "joint", "--json"];
+    let output = run(dir.path(), &eval);
+    assert_status(&output, 0);
+    assert!(out(&output).contains("\"rsum\""));
+}
+
+#[test]
+fn stage_joint_needs_a_map() {
+    let dir = data();
+    let alone = ["--stages", "text,image,joint", "--out", "model"];
+    assert_fails(&run(dir.path(), &[&TRAIN[..], &alone].concat()), 2, "joint", "map");
+}
+
+#[test]
+fn every_loss_trains_every_stage() {
+    let dir = data();
+    let losses =
+        ["infonce", "supcon", "siglip", "triplet-sum", "triplet-hardest", "paper-signed", "paper"];
+    for loss in losses {
+        let settings = ["text", "image", "map"].map(|stage| format!("{stage}.loss={loss}"));
+        let settings = settings.iter().flat_map(|setting| ["--set", setting.as_str()]);
+        let few = ["--set", "text.epochs=1", "--set", "image.epochs=1", "--set", "map.epochs=3"];
+        let arguments = [&TRAIN[..], &["--out", loss], &few].concat();
+        let arguments: Vec<&str> = arguments.into_iter().chain(settings).collect();
+        assert_status(&run(dir.path(), &arguments), 0);
+    }
+}
+
+#[test]
+fn a_map_of_few_pairs_and_a_tower_without_reference_train() {
+    let dir = data();
+    let settings = ["map.pairs=8", "map.kind=ridge", "text.reference=false"];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let arguments: Vec<&str> = TRAIN.into_iter().chain(["--out", "few"]).chain(settings).collect();
+    let output = run(dir.path(), &arguments);
+    assert_status(&output, 0);
+    assert!(err(&output).contains("regularisation"), "{}", err(&output));
+}
