@@ -65,11 +65,12 @@ def write(groups, results_of, docs):
         known = [(row, results) for row in group.rows if (results := results_of(row))]
         missing = [row.name for row in group.rows if not results_of(row)]
         text += f"\n## {group.title}\n\n{group.about}\n\n"
-        if known:
+        compared = len(known) > 1
+        if compared:
             text += HEAD + "".join(line(row, results) for row, results in known)
         if missing:
-            text += f"\nNot run yet: {', '.join(missing)} (`bench/quality.sh --only {group.name}`).\n"
-        if group.axis and known:
+            text += ("\n" if compared else "") + f"Not run yet: {', '.join(missing)} (`bench/quality.sh --only {group.name}`).\n"
+        if group.axis and compared:
             (docs / "plots").mkdir(exist_ok=True)
             plot(group, known, docs / "plots" / f"{group.name}.svg")
             text += f"\n![Recall by {group.axis}](plots/{group.name}.svg)\n"

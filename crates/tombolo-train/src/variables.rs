@@ -6,6 +6,7 @@ use candle_core::{Tensor, Var};
 use tombolo_models::checkpoint::{HostTensor, Tensors};
 
 use crate::error::Result;
+use crate::optimizer::AdamW;
 
 /// The values of variables, by name.
 pub(crate) fn host(variables: &BTreeMap<String, Var>) -> Result<Tensors> {
@@ -18,27 +19,29 @@ pub(crate) fn host(variables: &BTreeMap<String, Var>) -> Result<Tensors> {
         .collect()
 }
 
-/// Adds the values of variables to a checkpoint, their names below `prefix`.
-pub(crate) fn export(
-    prefix: &str,
-    variables: &BTreeMap<String, Var>,
-    out: &mut Tensors,
-) -> Result<()> {
-    let named = host(variables)?.into_iter();
-    out.extend(named.map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
-    Ok(())
+/// Sets of variables that a checkpoint holds, each below its name.
+pub(crate) type Sets<'a> = [(&'a str, BTreeMap<String, Var>); 2];
+
+/// A checkpoint of variables and of what the optimizer remembers of them.
+pub(crate) fn checkpoint(sets: &Sets<'_>, optimizer: &AdamW) -> Result<Tensors> {
+    let mut state = Tensors::new();
+    for (set, variables) in sets {
+        let named = host(variables)?.into_iter();
+        state.extend(named.map(|(name, tensor)| (format!("{set}.{name}"), tensor)));
+    }
+    optimizer.export(&mut state);
+    Ok(state)
 }
 
-/// Sets variables to what a checkpoint holds below `prefix`. What it lacks stays.
-pub(crate) fn import(
-    prefix: &str,
-    variables: &BTreeMap<String, Var>,
-    tensors: &Tensors,
-) -> Result<()> {
-    for (name, variable) in variables {
-        if let Some(HostTensor { data, .. }) = tensors.get(&format!("{prefix}.{name}")) {
-            variable.set(&Tensor::from_slice(data, variable.shape(), variable.device())?)?;
+/// Sets variables and optimizer to what a checkpoint holds. What it lacks stays.
+pub(crate) fn restore(sets: &Sets<'_>, optimizer: &mut AdamW, state: &Tensors) -> Result<()> {
+    for (set, variables) in sets {
+        for (name, variable) in variables {
+            if let Some(HostTensor { data, .. }) = state.get(&format!("{set}.{name}")) {
+                variable.set(&Tensor::from_slice(data, variable.shape(), variable.device())?)?;
+            }
         }
     }
+    optimizer.import(state);
     Ok(())
 }

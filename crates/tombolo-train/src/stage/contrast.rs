@@ -18,7 +18,7 @@ use crate::run::Step;
 use crate::schedule::one_cycle;
 use crate::settings::StageSettings;
 use crate::stage::Context;
-use crate::variables::{export, host, import};
+use crate::variables::{Sets, checkpoint, host, restore};
 use crate::views::Views;
 
 /// Chance that an item with positives is paired with another view of itself all the same.
@@ -152,11 +152,13 @@ impl<'a> Contrast<'a> {
         Ok(loss.to_dtype(DType::F32)?.to_scalar()?)
     }
 
+    fn sets(&self) -> Sets<'static> {
+        let reference = self.reference_weights.variables();
+        [("tower", self.weights.variables()), ("reference", reference)]
+    }
+
     fn state(&self) -> Result<Tensors> {
-        let mut state = Tensors::new();
-        export("tower", &self.weights.variables(), &mut state)?;
-        export("reference", &self.reference_weights.variables(), &mut state)?;
-        self.optimizer.export(&mut state);
+        let mut state = checkpoint(&self.sets(), &self.optimizer)?;
         self.queue.export(&mut state);
         Ok(state)
     }
@@ -164,9 +166,7 @@ impl<'a> Contrast<'a> {
     /// Takes up the last checkpoint; returns the epoch to go on with.
     fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
         let Some((epoch, state)) = context.checkpoints.load(self.stage)? else { return Ok(0) };
-        import("tower", &self.weights.variables(), &state)?;
-        import("reference", &self.reference_weights.variables(), &state)?;
-        self.optimizer.import(&state);
+        restore(&self.sets(), &mut self.optimizer, &state)?;
         self.queue.import(&state);
         Ok(epoch)
     }

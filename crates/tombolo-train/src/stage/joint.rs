@@ -26,7 +26,7 @@ use crate::schedule::one_cycle;
 use crate::settings::Settings;
 use crate::stage::Context;
 use crate::stage::contrast::epoch_rng;
-use crate::variables::{export, host, import};
+use crate::variables::{Sets, checkpoint, host, restore};
 use crate::views::Views;
 
 const STAGE: &str = "joint";
@@ -182,7 +182,8 @@ impl<'a> Joint<'a> {
                 let (stage, items) = (STAGE, items.len());
                 context.logger.step(Step { stage, step, steps, epoch, loss, rate, items })?;
             }
-            context.checkpoints.save(STAGE, epoch + 1, &self.state()?)?;
+            let state = checkpoint(&self.sets(), &self.optimizer)?;
+            context.checkpoints.save(STAGE, epoch + 1, &state)?;
         }
         Ok(())
     }
@@ -220,19 +221,14 @@ impl<'a> Joint<'a> {
         Ok(head.forward_with(&x, &mut |x| dropped(x, inner))?)
     }
 
-    fn state(&self) -> Result<Tensors> {
-        let mut state = Tensors::new();
-        export("model", &self.model.variables(), &mut state)?;
-        export("average", &self.average.variables(), &mut state)?;
-        self.optimizer.export(&mut state);
-        Ok(state)
+    fn sets(&self) -> Sets<'static> {
+        [("model", self.model.variables()), ("average", self.average.variables())]
     }
 
+    /// Takes up the last checkpoint; returns the epoch to go on with.
     fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
         let Some((epoch, state)) = context.checkpoints.load(STAGE)? else { return Ok(0) };
-        import("model", &self.model.variables(), &state)?;
-        import("average", &self.average.variables(), &state)?;
-        self.optimizer.import(&state);
+        restore(&self.sets(), &mut self.optimizer, &state)?;
         Ok(epoch)
     }
 }

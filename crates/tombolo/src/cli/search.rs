@@ -68,12 +68,15 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     if hits.is_empty() {
         terminal.note("the library is empty: `tombolo index FOLDER` fills it");
     }
-    for hit in &hits {
-        let probability = calibration.map(|c| c.probability(f64::from(hit.score)));
-        if probability.zip(arguments.min_probability).is_some_and(|(p, least)| p < least) {
-            // Best first: the others are no better.
-            break;
-        }
+    let probability = |hit: &Hit| calibration.map(|c| c.probability(f64::from(hit.score)));
+    let likely = |hit: &&Hit| {
+        probability(hit).zip(arguments.min_probability).is_none_or(|(p, least)| p >= least)
+    };
+    if !hits.is_empty() && hits.first().filter(likely).is_none() {
+        terminal.note("no photo matches with that probability");
+    }
+    for hit in hits.iter().filter(likely) {
+        let probability = probability(hit);
         if arguments.null {
             terminal.bytes(format!("{}\0", hit.item.path).as_bytes())?;
         } else if terminal.json() {

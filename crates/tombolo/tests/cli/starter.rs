@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{assert_fails, assert_status, copy_of_trained, data, out, run};
+use super::{assert_fails, assert_status, copy_of_trained, data, err, out, run};
 
 fn hits(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -25,6 +25,9 @@ fn a_starter_indexes_and_searches_your_own_library_at_once() {
     let cut = format!("{}", 0.5 * (probability(&all[2]) + probability(&all[3])));
     let found = run(dir, &["search", "red circle", "--json", "--min-probability", &cut]);
     assert_eq!(hits(&out(&found)).len(), 3);
+    let nothing = run(dir, &["search", "red circle", "--min-probability", "1"]);
+    assert_eq!(out(&nothing), "");
+    assert!(err(&nothing).contains("no photo matches"), "{}", err(&nothing));
 }
 
 #[test]

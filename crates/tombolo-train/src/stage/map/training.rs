@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use rand::seq::SliceRandom;
-use tombolo_models::checkpoint::Tensors;
 use tombolo_models::map::{HeadConfig, Map, MapConfig, Standardise};
 use tombolo_models::weights::{Init, Weights};
 use tombolo_vectors::EmbeddingMatrix;
@@ -20,7 +19,7 @@ use crate::schedule::one_cycle;
 use crate::settings::{MapKind, MapSettings};
 use crate::stage::Context;
 use crate::stage::contrast::epoch_rng;
-use crate::variables::{export, host, import};
+use crate::variables::{Sets, checkpoint, host, restore};
 
 /// Names of the learned scalars: log s, and the bias of the sigmoid loss.
 pub(in crate::stage) const LOG_SCALE: &str = "log_scale";
@@ -142,7 +141,8 @@ impl<'a> Training<'a> {
                 context.logger.step(Step { stage, step, steps, epoch, loss, rate, items })?;
             }
             if (epoch + 1) % 10 == 0 {
-                context.checkpoints.save(STAGE, epoch + 1, &self.state()?)?;
+                let state = checkpoint(&self.sets(), &self.optimizer)?;
+                context.checkpoints.save(STAGE, epoch + 1, &state)?;
             }
         }
         let tensors = host(&self.average.variables())?;
@@ -158,19 +158,14 @@ impl<'a> Training<'a> {
         Ok(loss)
     }
 
-    fn state(&self) -> Result<Tensors> {
-        let mut state = Tensors::new();
-        export("map", &self.weights.variables(), &mut state)?;
-        export("average", &self.average.variables(), &mut state)?;
-        self.optimizer.export(&mut state);
-        Ok(state)
+    fn sets(&self) -> Sets<'static> {
+        [("map", self.weights.variables()), ("average", self.average.variables())]
     }
 
+    /// Takes up the last checkpoint; returns the epoch to go on with.
     fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
         let Some((epoch, state)) = context.checkpoints.load(STAGE)? else { return Ok(0) };
-        import("map", &self.weights.variables(), &state)?;
-        import("average", &self.average.variables(), &state)?;
-        self.optimizer.import(&state);
+        restore(&self.sets(), &mut self.optimizer, &state)?;
         Ok(epoch)
     }
 }
