@@ -1,5 +1,7 @@
 //! Settings of the three stages: defaults by the kind of data, changed by file and by `--set`.
 
+mod check;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};

@@ -104,6 +104,7 @@ pub fn train(
         stages: plan.stages.iter().map(ToString::to_string).collect(),
         settings: plan.settings.clone(),
     };
+    plan.settings.check()?;
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
     let start = plan.start.as_ref().unwrap_or(&plan.out);

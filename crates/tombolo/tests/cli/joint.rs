@@ -28,6 +28,17 @@ fn stage_joint_needs_a_map() {
 }
 
 #[test]
+fn settings_that_leave_nothing_to_train_are_refused() {
+    let dir = data();
+    for (setting, hint) in [("text.output=0", "pool_top"), ("map.batch=0", "at least 1")] {
+        let output = run(dir.path(), &[&TRAIN[..], &["--out", "m", "--set", setting]].concat());
+        assert_status(&output, 2);
+        assert!(err(&output).contains(hint), "{}", err(&output));
+        assert!(!dir.path().join("m.partial").exists());
+    }
+}
+
+#[test]
 fn every_loss_trains_every_stage() {
     let dir = data();
     let losses =

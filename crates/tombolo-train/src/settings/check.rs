@@ -1,0 +1,74 @@
+//! Settings that nothing can be trained with, refused before anything is.
+
+use tombolo_models::backbones::WORDS;
+
+use super::{Settings, StageSettings};
+use crate::error::{Result, TrainError};
+
+impl Settings {
+    /// Refuses settings that no stage could work with.
+    ///
+    /// # Errors
+    /// [`TrainError::InvalidSetting`] with the key.
+    pub fn check(&self) -> Result<()> {
+        for (stage, settings) in [("text", &self.text), ("image", &self.image)] {
+            settings.check(stage)?;
+        }
+        let sizes = [
+            ("text.batch", self.text.batch),
+            ("image.batch", self.image.batch),
+            ("map.batch", self.map.batch),
+            ("map.dim", self.map.dim),
+            ("map.hidden", self.map.hidden),
+            ("joint.batch", self.joint.batch),
+        ];
+        match sizes.into_iter().find(|(_, size)| *size == 0) {
+            Some((key, _)) => Err(invalid(key, "expected at least 1, found 0")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StageSettings {
+    fn check(&self, stage: &str) -> Result<()> {
+        if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
+            let reason =
+                format!("expected a divisor of width {}, found {}", self.width, self.heads);
+            return Err(invalid(&format!("{stage}.heads"), &reason));
+        }
+        let bare = self.backbone == WORDS || self.backbone.starts_with("patches:");
+        if self.output == 0 && (bare || self.pool_top == 0) {
+            let reason = "0 leaves nothing to compare: it needs a backbone, and pool_top above 0";
+            return Err(invalid(&format!("{stage}.output"), reason));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(key: &str, reason: &str) -> TrainError {
+    TrainError::InvalidSetting { key: key.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_trained_with() {
+        Settings::photos().check().unwrap();
+        Settings::emoji().check().unwrap();
+        let frozen = Settings::photos().with_assignment("text.output=0").unwrap();
+        frozen.with_assignment("image.output=0").unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn what_leaves_nothing_to_train_is_refused_by_its_key() {
+        let photos = ["text.batch=0", "map.batch=0", "joint.batch=0", "image.heads=3"];
+        let photos = photos.map(|wrong| (Settings::photos(), wrong));
+        for (settings, wrong) in photos.into_iter().chain([(Settings::emoji(), "text.output=0")]) {
+            let error = settings.with_assignment(wrong).unwrap().check().unwrap_err();
+            let key = wrong.split('=').next().unwrap();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+}
