@@ -36,12 +36,21 @@ pub(crate) fn checkpoint(sets: &Sets<'_>, optimizer: &AdamW) -> Result<Tensors> 
 /// Sets variables and optimizer to what a checkpoint holds. What it lacks stays.
 pub(crate) fn restore(sets: &Sets<'_>, optimizer: &mut AdamW, state: &Tensors) -> Result<()> {
     for (set, variables) in sets {
-        for (name, variable) in variables {
-            if let Some(HostTensor { data, .. }) = state.get(&format!("{set}.{name}")) {
-                variable.set(&Tensor::from_slice(data, variable.shape(), variable.device())?)?;
-            }
-        }
+        assign(variables, |name| state.get(&format!("{set}.{name}")))?;
     }
     optimizer.import(state);
+    Ok(())
+}
+
+/// Sets variables to the tensors of their names. What has none stays.
+pub(crate) fn assign<'t>(
+    variables: &BTreeMap<String, Var>,
+    tensor: impl Fn(&str) -> Option<&'t HostTensor>,
+) -> Result<()> {
+    for (name, variable) in variables {
+        if let Some(HostTensor { data, .. }) = tensor(name) {
+            variable.set(&Tensor::from_slice(data, variable.shape(), variable.device())?)?;
+        }
+    }
     Ok(())
 }

@@ -26,7 +26,7 @@ use crate::schedule::one_cycle;
 use crate::settings::Settings;
 use crate::stage::Context;
 use crate::stage::contrast::epoch_rng;
-use crate::variables::{Sets, checkpoint, host, restore};
+use crate::variables::{Sets, assign, checkpoint, host, restore};
 use crate::views::Views;
 
 const STAGE: &str = "joint";
@@ -112,13 +112,7 @@ impl InTraining {
     fn import(&self, parts: &Parts) -> Result<()> {
         let tensors = [&parts.text, &parts.image, &parts.map];
         for ((_, weights), tensors) in self.weights.iter().zip(tensors) {
-            for (name, variable) in weights.variables() {
-                if let Some(tensor) = tensors.get(&name) {
-                    let values =
-                        Tensor::from_slice(&tensor.data, variable.shape(), weights.device())?;
-                    variable.set(&values)?;
-                }
-            }
+            assign(&weights.variables(), |name| tensors.get(name))?;
         }
         Ok(())
     }
