@@ -9,12 +9,12 @@ build:
 
 # All tests, as README says.
 test:
-    cargo test --workspace
+    cargo test --release --workspace
 
 # Formatting and lints, as CI wants them.
 lint:
     cargo fmt --all -- --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --release --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 # The kernels' NEON form, under emulation. Needs Debian's qemu-user and gcc-aarch64-linux-gnu, and the Rust target.

@@ -5,7 +5,8 @@ use candle_core::{Device, Tensor, Var};
 use divan::Bencher;
 use tombolo_kernels::{
     Activation, AdamWStep, Dropout, Standardised, Term, adamw, bias_gelu_dropout, blend, infonce,
-    linear, linear_composed, supcon, supcon_composed,
+    linear, linear_composed, masked_softmax, masked_softmax_composed, residual_layer_norm,
+    residual_layer_norm_composed, supcon, supcon_composed,
 };
 
 fn main() {
@@ -82,5 +83,33 @@ fn linear_3500_256_1024(bencher: Bencher, form: &str) {
     bencher.bench_local(|| {
         let y = layer(&x, &weight, &bias, Activation::Gelu).expect("shapes agree");
         y.backward().expect("a graph")
+    });
+}
+
+type Residual = fn(&Tensor, &Tensor, &Tensor, &Tensor, f32) -> candle_core::Result<Tensor>;
+
+#[divan::bench(args = ["fused", "composed"])]
+fn residual_layer_norm_3500_384(bencher: Bencher, form: &str) {
+    let norm: Residual =
+        if form == "fused" { residual_layer_norm } else { residual_layer_norm_composed };
+    let x = Var::from_tensor(&tensor(&[3500, 384])).expect("a copy");
+    let residual = Var::from_tensor(&tensor(&[3500, 384])).expect("a copy");
+    let (weight, bias) = (tensor(&[384]), tensor(&[384]));
+    bencher.bench_local(|| {
+        let y = norm(&x, &residual, &weight, &bias, 1e-5).expect("shapes agree");
+        y.sum_all().expect("f32").backward().expect("a scalar")
+    });
+}
+
+type Softmax = fn(&Tensor, &[usize]) -> candle_core::Result<Tensor>;
+
+#[divan::bench(args = ["fused", "composed"])]
+fn masked_softmax_3500_81(bencher: Bencher, form: &str) {
+    let softmax: Softmax = if form == "fused" { masked_softmax } else { masked_softmax_composed };
+    let scores = Var::from_tensor(&tensor(&[3500, 81])).expect("a copy");
+    let lengths: Vec<usize> = (0..3500).map(|row| 1 + row % 81).collect();
+    bencher.bench_local(|| {
+        let weights = softmax(&scores, &lengths).expect("shapes agree");
+        weights.sum_all().expect("f32").backward().expect("a scalar")
     });
 }

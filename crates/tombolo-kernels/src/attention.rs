@@ -245,7 +245,7 @@ impl CustomOp1 for Attention {
 multiversioned! {
     /// softmax(`scale` · row) over the first `length` values of each row, the rest zero. Whole rows are taken
     /// to the power, so that no values are left over from the vectors.
-    fn softmax_rows(scores: &mut [f32], width: usize, length: usize, scale: f32) {
+    pub(crate) fn softmax_rows(scores: &mut [f32], width: usize, length: usize, scale: f32) {
         for row in scores.chunks_exact_mut(width) {
             let max = lanes(&row[..length], f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
             row.iter_mut().for_each(|x| *x = exp(scale * (*x - max)));
@@ -271,7 +271,7 @@ fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
 
 multiversioned! {
     /// Turns the gradient of the weights, `[length, length]`, into that of the scores.
-    fn softmax_gradient(grad: &mut [f32], weights: &[f32], length: usize, width: usize) {
+    pub(crate) fn softmax_gradient(grad: &mut [f32], weights: &[f32], length: usize, width: usize) {
         for (grad, weights) in grad.chunks_exact_mut(length).zip(weights.chunks_exact(width)) {
             let dot: f32 = grad.iter().zip(weights).map(|(g, w)| g * w).sum();
             grad.iter_mut().zip(weights).for_each(|(g, w)| *g = w * (*g - dot));

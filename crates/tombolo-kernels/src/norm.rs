@@ -7,7 +7,8 @@ use crate::activation::sum_in_order;
 use crate::host::{operand, with_values};
 use crate::simd::multiversioned;
 
-const ROWS: usize = 64;
+/// Rows a task.
+pub(crate) const ROWS: usize = 64;
 
 /// Layer normalisation over the last dimension (Ba, Kiros and Hinton 2016).
 ///
@@ -93,9 +94,11 @@ impl CustomOp3 for LayerNorm {
     }
 }
 
+/// Of rows, weight and bias.
 type Gradients = (Vec<f32>, Vec<f32>, Vec<f32>);
 
-fn gradients(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> Gradients {
+/// The gradients of layer norm, of rows `x`, from that of its output.
+pub(crate) fn gradients(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> Gradients {
     let dim = weight.len();
     let mut grad_x = grad.to_vec();
     let partial: (Vec<_>, Vec<_>) = grad_x

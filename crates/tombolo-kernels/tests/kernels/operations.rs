@@ -5,6 +5,7 @@ use candle_core::{Tensor, Var};
 use proptest::prelude::*;
 use tombolo_kernels::{
     Activation, attention, attention_composed, bias_activation, layer_norm, layer_norm_composed,
+    masked_softmax, masked_softmax_composed, residual_layer_norm, residual_layer_norm_composed,
 };
 
 use crate::inputs::{check_gradient, tensor};
@@ -31,6 +32,13 @@ fn gradients_match_finite_differences() {
     check_gradient(&x, |x| layer_norm(x, &weight, &bias, 1e-5));
     check_gradient(&weight, |w| layer_norm(&x, w, &bias, 1e-5));
     check_gradient(&bias, |b| layer_norm(&x, &weight, b, 1e-5));
+    let residual = tensor(&[70, 13], 5);
+    check_gradient(&x, |x| residual_layer_norm(x, &residual, &weight, &bias, 1e-5));
+    check_gradient(&residual, |r| residual_layer_norm(&x, r, &weight, &bias, 1e-5));
+    check_gradient(&weight, |w| residual_layer_norm(&x, &residual, w, &bias, 1e-5));
+    check_gradient(&bias, |b| residual_layer_norm(&x, &residual, &weight, b, 1e-5));
+    let lengths: Vec<usize> = (0..70).map(|row| 1 + row % 13).collect();
+    check_gradient(&x, |x| masked_softmax(x, &lengths));
     for activation in SMOOTH {
         check_gradient(&x, |x| bias_activation(x, &bias, activation));
         check_gradient(&bias, |b| bias_activation(&x, b, activation));
@@ -87,6 +95,13 @@ fn wrong_shapes_are_refused() {
     assert!(attention(&tensor(&[4, 24], 0), 2, &[5]).is_err());
     assert!(attention(&tensor(&[4, 24], 0), 2, &[4, 0]).is_err());
     assert!(layer_norm(&tensor(&[2, 5], 0), &tensor(&[4], 0), &tensor(&[4], 0), 1e-5).is_err());
+    let (wide, narrow) = (tensor(&[2, 5], 0), tensor(&[2, 4], 0));
+    let five = tensor(&[5], 0);
+    assert!(residual_layer_norm(&wide, &narrow, &five, &five, 1e-5).is_err());
+    assert!(residual_layer_norm(&narrow, &narrow, &five, &five, 1e-5).is_err());
+    assert!(masked_softmax(&wide, &[5, 6]).is_err());
+    assert!(masked_softmax(&wide, &[5, 0]).is_err());
+    assert!(masked_softmax(&wide, &[5]).is_err());
     assert!(bias_activation(&tensor(&[2, 5], 0), &tensor(&[4], 0), Activation::Gelu).is_err());
 }
 
@@ -106,6 +121,14 @@ proptest! {
         let (w, b) = (tensor(&[3 * dim], 1), tensor(&[3 * dim], 2));
         let fused = layer_norm(&qkv, &w, &b, 1e-5).unwrap();
         assert_close(&fused, &layer_norm_composed(&qkv, &w, &b, 1e-5).unwrap(), 1e-4);
+
+        let residual = tensor(&[lengths.iter().sum(), 3 * dim], seed ^ 1);
+        let fused = residual_layer_norm(&qkv, &residual, &w, &b, 1e-5).unwrap();
+        let composed = residual_layer_norm_composed(&qkv, &residual, &w, &b, 1e-5).unwrap();
+        assert_close(&fused, &composed, 1e-4);
+        let kept: Vec<usize> = (0..qkv.dims()[0]).map(|row| 1 + (row * 5) % (3 * dim)).collect();
+        let fused = masked_softmax(&qkv, &kept).unwrap();
+        assert_close(&fused, &masked_softmax_composed(&qkv, &kept).unwrap(), 1e-5);
 
         let sum = qkv.broadcast_add(&b).unwrap();
         let gelu = bias_activation(&qkv, &b, Activation::Gelu).unwrap();

@@ -1,7 +1,7 @@
 //! The encoder from tensors on a device, for devices other than the CPU.
 
 use candle_core::{Device, Tensor};
-use tombolo_kernels::{Activation, attention, bias_activation, layer_norm};
+use tombolo_kernels::{Activation, attention, bias_activation, layer_norm, residual_layer_norm};
 
 use super::{FrozenLinear, Layer, Norm, NormPlace, Shape};
 use crate::error::Result;
@@ -13,6 +13,26 @@ pub(super) struct DeviceLayer {
     norms: [(Tensor, Tensor, f32); 2],
     expand: Linear,
     contract: Linear,
+}
+
+impl DeviceLayer {
+    /// What branch `index` reads.
+    fn enter(&self, shape: Shape, index: usize, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias, eps) = &self.norms[index];
+        match shape.norms {
+            NormPlace::Before => Ok(layer_norm(x, weight, bias, *eps)?),
+            NormPlace::After => Ok(x.clone()),
+        }
+    }
+
+    /// `x` with what branch `index` found.
+    fn leave(&self, shape: Shape, index: usize, x: &Tensor, branch: &Tensor) -> Result<Tensor> {
+        let (weight, bias, eps) = &self.norms[index];
+        match shape.norms {
+            NormPlace::Before => Ok((x + branch)?),
+            NormPlace::After => Ok(residual_layer_norm(x, branch, weight, bias, *eps)?),
+        }
+    }
 }
 
 struct Linear {
@@ -58,19 +78,14 @@ pub(super) fn forward(
     mut x: Tensor,
     lengths: &[usize],
 ) -> Result<Tensor> {
-    let before = shape.norms == NormPlace::Before;
     for layer in layers {
-        let norm = |index: usize, x: &Tensor, here: bool| {
-            let (weight, bias, eps) = &layer.norms[index];
-            if here { layer_norm(x, weight, bias, *eps) } else { Ok(x.clone()) }
-        };
-        let qkv = layer.qkv.forward(&norm(0, &x, before)?, Activation::Identity)?;
+        let qkv = layer.qkv.forward(&layer.enter(shape, 0, &x)?, Activation::Identity)?;
         let attended = attention(&qkv, shape.heads, lengths)?;
-        x = (&x + layer.output.forward(&attended, Activation::Identity)?)?;
-        x = norm(0, &x, !before)?;
-        let inner = layer.expand.forward(&norm(1, &x, before)?, Activation::Gelu)?;
-        x = (&x + layer.contract.forward(&inner, Activation::Identity)?)?;
-        x = norm(1, &x, !before)?;
+        let attended = layer.output.forward(&attended, Activation::Identity)?;
+        x = layer.leave(shape, 0, &x, &attended)?;
+        let inner = layer.expand.forward(&layer.enter(shape, 1, &x)?, Activation::Gelu)?;
+        let inner = layer.contract.forward(&inner, Activation::Identity)?;
+        x = layer.leave(shape, 1, &x, &inner)?;
     }
     Ok(x)
 }

@@ -1,0 +1,76 @@
+//! Softmax over the first values of each row.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::attention::{softmax_gradient, softmax_rows};
+use crate::host::{operand, with_values};
+
+/// Rows a task.
+const ROWS: usize = 64;
+
+/// softmax(`scores`) over the first `lengths[i]` values of row i; the rest of the row is masked, and zero.
+///
+/// # Shapes
+/// `scores`: `[rows, width]`, f32; `lengths`: one a row, between 1 and `width`. Returns `[rows, width]`.
+/// # Errors
+/// If a length is zero or more than the width, or there is not one for each row.
+pub fn masked_softmax(scores: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+    let (rows, width) = scores.dims2()?;
+    if rows != lengths.len() || lengths.iter().any(|&length| length == 0 || length > width) {
+        bail!("masked-softmax: expected {rows} lengths from 1 to {width}, found {lengths:?}");
+    }
+    if !scores.device().is_cpu() {
+        return masked_softmax_composed(scores, lengths);
+    }
+    scores.contiguous()?.apply_op1(MaskedSoftmax { width, lengths: lengths.to_vec() })
+}
+
+/// [`masked_softmax`] from stock candle operations: for other devices, and to compare with.
+///
+/// # Errors
+/// As [`masked_softmax`].
+pub fn masked_softmax_composed(scores: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+    let (rows, width) = scores.dims2()?;
+    let inside = |&length: &usize| (0..width).map(move |column| f32::from(column < length));
+    let mask: Vec<f32> = lengths.iter().flat_map(inside).collect();
+    let mask = Tensor::from_vec(mask, (rows, width), scores.device())?;
+    let outside = ((&mask - 1.0)? * 1e30)?;
+    let scores = (scores.mul(&mask)? + outside)?;
+    let raised = scores.broadcast_sub(&scores.max_keepdim(1)?.detach())?.exp()?.mul(&mask)?;
+    raised.broadcast_div(&raised.sum_keepdim(1)?)
+}
+
+struct MaskedSoftmax {
+    width: usize,
+    lengths: Vec<usize>,
+}
+
+impl CustomOp1 for MaskedSoftmax {
+    fn name(&self) -> &'static str {
+        "masked-softmax"
+    }
+
+    fn cpu_fwd(&self, scores: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let mut out = operand(scores, layout, self.name())?.to_vec();
+        out.par_chunks_mut(ROWS * self.width).zip(self.lengths.par_chunks(ROWS)).for_each(
+            |(rows, lengths)| {
+                for (row, &length) in rows.chunks_exact_mut(self.width).zip(lengths) {
+                    softmax_rows(row, self.width, length, 1.0);
+                }
+            },
+        );
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, _scores: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let width = self.width;
+        let mut out = with_values(grad, <[f32]>::to_vec)?;
+        with_values(res, |weights| {
+            out.par_chunks_mut(ROWS * width)
+                .zip(weights.par_chunks(ROWS * width))
+                .for_each(|(grad, weights)| softmax_gradient(grad, weights, width, width));
+        })?;
+        Tensor::from_vec(out, res.shape(), res.device()).map(Some)
+    }
+}
