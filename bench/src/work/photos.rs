@@ -14,7 +14,7 @@ const BATCH: usize = 16;
 
 fn backbone(inputs: &Inputs) -> anyhow::Result<ImageBackbone> {
     let weights = inputs.models.join("efficientnet-lite0/model.pth");
-    Ok(ImageBackbone::efficientnet(&weights, Variant::LITE0, &Device::Cpu)?)
+    Ok(ImageBackbone::efficientnet(&weights, Variant::LITE0, 0, &Device::Cpu)?)
 }
 
 fn sources(inputs: &Inputs) -> anyhow::Result<Vec<ImageSource>> {

@@ -14,7 +14,7 @@ use tombolo_train::run::{Event, Logger, PlanFile, RunDir};
 use tombolo_train::settings::{MapSettings, Settings, StageSettings};
 use tombolo_train::stage::map::{self, Task, TrainingPairs};
 use tombolo_train::stage::{Context, Contrast};
-use tombolo_train::views::FeatureViews;
+use tombolo_train::views::{FeatureViews, ViewOf};
 use tombolo_vectors::EmbeddingMatrix;
 
 use super::Work;
@@ -30,14 +30,22 @@ const TOKEN_DIM: usize = 384;
 /// Texts that mean the same, one after the other.
 const GROUP: usize = 5;
 
-/// One epoch of the map over all pairs, with the default settings. Its result is the loss of every step.
+/// One epoch of a map of the sizes and the dropout that the peers train with: `map_start` of `prepare.py` and
+/// `train_map.py`.
+fn map_settings() -> MapSettings {
+    let defaults = Settings::photos().map;
+    MapSettings { epochs: 1, dim: 512, hidden: 1024, input_dropout: 0.3, dropout: 0.5, ..defaults }
+}
+
+/// One epoch of the map over all pairs. Its result is the loss of every step.
 pub fn train_map(inputs: &Inputs) -> anyhow::Result<Work> {
     let (texts, images) = (side(inputs, "text", usize::MAX)?, side(inputs, "image", usize::MAX)?);
-    let settings = MapSettings { epochs: 1, ..Settings::photos().map };
+    let settings = map_settings();
     Ok(Box::new(move || map_losses(&texts, &images, &settings, None)))
 }
 
-/// One epoch of the map over so many synthetic pairs, as wide as the default towers' vectors.
+/// One epoch of the map over so many synthetic pairs, of vectors as wide as towers over one layer and one network
+/// give.
 pub fn grow_map(pairs: &str) -> anyhow::Result<Work> {
     let pairs: usize = pairs.parse()?;
     let side = |dim: usize, factor: usize| {
@@ -45,13 +53,13 @@ pub fn grow_map(pairs: &str) -> anyhow::Result<Work> {
         EmbeddingMatrix::from_rows(dim, (0..pairs * dim).map(value).collect())
     };
     let (texts, images) = (side(1024, 0x9e37_79b9)?, side(2816, 0x85eb_ca6b)?);
-    let settings = MapSettings { epochs: 1, ..Settings::photos().map };
+    let settings = map_settings();
     Ok(Box::new(move || map_losses(&texts, &images, &settings, None)))
 }
 
 /// The losses of the map's first steps without anything random, from given weights.
 pub fn train_map_check(inputs: &Inputs) -> anyhow::Result<Work> {
-    let defaults = Settings::photos().map;
+    let defaults = map_settings();
     let (texts, images) =
         (side(inputs, "text", defaults.batch)?, side(inputs, "image", defaults.batch)?);
     let settings = MapSettings {
@@ -99,7 +107,7 @@ fn features(inputs: &Inputs, name: &str, drop: f64) -> anyhow::Result<(FeatureVi
     store.map()?;
     let (texts, positions) = (store.len(), Settings::photos().text.positions);
     let keys = (0..texts).map(key).collect();
-    Ok((FeatureViews::new(store, keys, positions, drop, &Device::Cpu), texts))
+    Ok((FeatureViews::new(store, keys, positions, ViewOf::Share(1.0 - drop), &Device::Cpu), texts))
 }
 
 /// The key that `prepare.py` gives a text: its number, little-endian.
@@ -119,6 +127,7 @@ fn tower_config(settings: &StageSettings) -> TowerConfig {
         positions: settings.positions,
         output: settings.output,
         segments: Vec::new(),
+        tail: None,
         readout: Readout::ClassAndPooled(settings.pool_top),
     }
 }
@@ -156,7 +165,13 @@ fn tower_losses(
 ) -> anyhow::Result<Array> {
     let config = tower_config(settings);
     losses("text", start, |context| {
-        let stage = Contrast::new("text", &config, settings, context.seed, &Device::Cpu)?;
+        let stage = Contrast::new(
+            "text",
+            (&config, &Tensors::new()),
+            settings,
+            context.seed,
+            &Device::Cpu,
+        )?;
         stage.train(views, positives, context)?;
         Ok(())
     })

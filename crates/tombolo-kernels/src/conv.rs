@@ -75,7 +75,12 @@ pub(crate) fn patches(
 }
 
 /// The steps of the kernel that lie inside the input at one output place, along one side.
-fn inside(conv: &Conv2d, at: usize, before: usize, size: usize) -> std::ops::Range<usize> {
+pub(crate) fn inside(
+    conv: &Conv2d,
+    at: usize,
+    before: usize,
+    size: usize,
+) -> std::ops::Range<usize> {
     let start = at * conv.stride;
     let end = (size + before).saturating_sub(start).min(conv.kernel);
     before.saturating_sub(start).min(end)..end

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use candle_core::Device;
 
 use crate::catalogue::Entry;
+use crate::checkpoint::Tensors;
 use crate::error::{ModelError, Result};
-use crate::image::{ImageBackbone, Variant};
+use crate::image::{EfficientNet, ImageBackbone, Variant};
 use crate::pull::{OnProgress, Store};
 use crate::text::TextBackbone;
+use crate::tower::TailConfig;
 
 /// The name of no text backbone: a tower over the words themselves.
 pub const WORDS: &str = "words";
@@ -32,11 +34,20 @@ pub struct Backbones {
 impl Backbones {
     /// Opens an image backbone: `patches:SIZE/PATCH`, or names of models with `+` between them, of which
     /// EfficientNets may have `@SIZE` after theirs, for pictures of another size than they were trained on. `+mirror`
-    /// at the end: the mirror image as well. Returns its fingerprint too.
+    /// at the end: the mirror image as well. The last `trained` blocks are left out: they are the tower's, see
+    /// [`Backbones::tail`]. Returns its fingerprint too.
     ///
     /// # Errors
-    /// If a name is unknown, or a model cannot be fetched or read.
-    pub fn image(&self, name: &str, progress: OnProgress<'_>) -> Result<(ImageBackbone, String)> {
+    /// If a name is unknown, a model cannot be fetched or read, or has no blocks that can be trained.
+    pub fn image(
+        &self,
+        name: &str,
+        trained: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<(ImageBackbone, String)> {
+        if trained > 0 {
+            trainable(name, trained)?;
+        }
         if let Some(sizes) = name.strip_prefix("patches:") {
             let sizes = sizes.split_once('/').and_then(|(size, patch)| {
                 Some((size.parse().ok()?, patch.parse::<usize>().ok().filter(|&p| p > 0)?))
@@ -52,41 +63,60 @@ impl Backbones {
         };
         let mut parts = names.split('+');
         let (mut backbone, mut fingerprint) =
-            self.network(parts.next().unwrap_or_default(), progress)?;
+            self.network(parts.next().unwrap_or_default(), trained, progress)?;
         for part in parts {
-            let (other, print) = self.network(part, progress)?;
+            let (other, print) = self.network(part, 0, progress)?;
             backbone = backbone.beside(other)?;
             fingerprint = format!("{fingerprint}+{print}");
         }
         Ok((if mirrored { backbone.mirrored() } else { backbone }, fingerprint))
     }
 
-    fn network(&self, name: &str, progress: OnProgress<'_>) -> Result<(ImageBackbone, String)> {
-        let (base, size) = sized(name);
-        let variant = match base {
-            "efficientnet-lite0" => Some(Variant::LITE0),
-            "efficientnet-lite1" => Some(Variant::LITE1),
-            "efficientnet-lite2" => Some(Variant::LITE2),
-            _ => None,
-        };
-        let installed = self.installed(if variant.is_some() { base } else { name }, progress)?;
-        let backbone = match variant {
-            Some(variant) => {
-                let variant = Variant { size: size.unwrap_or(variant.size), ..variant };
-                ImageBackbone::efficientnet(&installed.weights()?, variant, &self.device)?
+    /// The last blocks of an image backbone, and what follows them: their sizes, and their weights by their names
+    /// in a tower.
+    ///
+    /// # Errors
+    /// As [`Backbones::image`].
+    pub fn tail(
+        &self,
+        name: &str,
+        trained: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<(TailConfig, Tensors)> {
+        let (base, variant) = trainable(name, trained)?;
+        let installed = self.installed(base, progress)?;
+        EfficientNet::tail(&installed.weights()?, variant, trained)
+    }
+
+    fn network(
+        &self,
+        name: &str,
+        trained: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<(ImageBackbone, String)> {
+        let efficientnet = variant(name);
+        let installed = self.installed(efficientnet.map_or(name, |(base, _)| base), progress)?;
+        let backbone = match efficientnet {
+            Some((_, variant)) => {
+                ImageBackbone::efficientnet(&installed.weights()?, variant, trained, &self.device)?
             }
             None => ImageBackbone::vit(&installed.dir, &self.device)?,
         };
         Ok((backbone, installed.fingerprint().to_owned()))
     }
 
-    /// Opens a text backbone by the name of a model. Returns its fingerprint too.
+    /// Opens a text backbone by the name of a model, `@0,2,4,6` after it: a token's vector is the outputs of these
+    /// layers side by side, 0 being the embeddings. Returns its fingerprint too.
     ///
     /// # Errors
-    /// If the name is unknown, or the model cannot be fetched or read.
+    /// If the name is unknown, the model cannot be fetched or read, or has no such layers.
     pub fn text(&self, name: &str, progress: OnProgress<'_>) -> Result<(TextBackbone, String)> {
-        let installed = self.installed(name, progress)?;
-        let backbone = TextBackbone::bert(&installed.dir, &self.device)?;
+        let (base, layers) = layered(name);
+        let installed = self.installed(base, progress)?;
+        let mut backbone = TextBackbone::bert(&installed.dir, &self.device)?;
+        if let Some(layers) = layers {
+            backbone = backbone.reading(&layers)?;
+        }
         Ok((backbone, installed.fingerprint().to_owned()))
     }
 
@@ -105,6 +135,43 @@ impl Backbones {
     }
 }
 
+/// The EfficientNet-Lite that a name, perhaps with a size, speaks of.
+fn variant(name: &str) -> Option<(&str, Variant)> {
+    let (base, size) = sized(name);
+    let variant = match base {
+        "efficientnet-lite0" => Variant::LITE0,
+        "efficientnet-lite1" => Variant::LITE1,
+        "efficientnet-lite2" => Variant::LITE2,
+        _ => return None,
+    };
+    Some((base, Variant { size: size.unwrap_or(variant.size), ..variant }))
+}
+
+/// The one EfficientNet-Lite of an image backbone.
+fn trainable(name: &str, found: usize) -> Result<(&str, Variant)> {
+    variant(name.strip_suffix(MIRROR).unwrap_or(name)).ok_or_else(|| ModelError::Untrainable {
+        name: name.to_owned(),
+        found,
+        reason: "expected one EfficientNet-Lite, with or without +mirror".to_owned(),
+    })
+}
+
+/// The model that a text backbone's name, perhaps with layers, speaks of.
+pub fn text_model(name: &str) -> &str {
+    layered(name).0
+}
+
+/// `NAME@LAYER,…`, taken apart.
+fn layered(name: &str) -> (&str, Option<Vec<usize>>) {
+    let parts = name.rsplit_once('@').and_then(|(base, layers)| {
+        Some((base, layers.split(',').map(|layer| layer.parse().ok()).collect::<Option<_>>()?))
+    });
+    match parts {
+        Some((base, layers)) => (base, Some(layers)),
+        None => (name, None),
+    }
+}
+
 /// `NAME@SIZE`, taken apart.
 fn sized(name: &str) -> (&str, Option<usize>) {
     let parts = name.rsplit_once('@');
@@ -120,4 +187,28 @@ fn nearest(name: &str) -> Option<String> {
     let scored = known.chain([WORDS]).map(|known| (strsim::jaro_winkler(name, known), known));
     let (score, known) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (score > 0.8).then(|| known.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_carry_sizes_and_layers() {
+        let (base, variant) = variant("efficientnet-lite0@320").unwrap();
+        assert_eq!((base, variant.size), ("efficientnet-lite0", 320));
+        assert_eq!(layered("all-minilm-l6-v2@0,6"), ("all-minilm-l6-v2", Some(vec![0, 6])));
+        assert_eq!(layered("hf:a/b@main"), ("hf:a/b@main", None));
+        assert_eq!(text_model("words"), "words");
+    }
+
+    #[test]
+    fn blocks_of_one_efficientnet_can_be_trained() {
+        for name in ["efficientnet-lite2+mirror", "efficientnet-lite0", "efficientnet-lite1@300"] {
+            assert!(trainable(name, 3).is_ok(), "{name}");
+        }
+        for name in ["efficientnet-lite0+efficientnet-lite2", "dinov2-small", "patches:48/8"] {
+            assert!(trainable(name, 3).is_err(), "{name}");
+        }
+    }
 }

@@ -67,6 +67,24 @@ pub enum ModelError {
         /// The nearest known name, if one is near.
         nearest: Option<String>,
     },
+    /// A backbone has no such layers.
+    #[error("layers {found:?}: expected some of 0 to {last}, each once")]
+    Layers {
+        /// The last layer.
+        last: usize,
+        /// The layers asked for.
+        found: Vec<usize>,
+    },
+    /// Blocks of a backbone cannot be trained.
+    #[error("{name}: {found} trained blocks: {reason}")]
+    Untrainable {
+        /// The backbone.
+        name: String,
+        /// How many blocks were to be trained.
+        found: usize,
+        /// Why they cannot be.
+        reason: String,
+    },
     /// The directory is not a run.
     #[error("{path} is not a model: it has no model.toml", path = path.display())]
     NotAModel {
@@ -138,6 +156,9 @@ impl ModelError {
             Self::Singular { .. } => Some("raise `map.regularisation`, or give more pairs".into()),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("the disk is full: free some space, then run the same command again".into())
+            }
+            Self::Layers { last, .. } => {
+                Some(format!("name layers after an @, as `all-minilm-l6-v2@0,{last}`; 0 is the embeddings"))
             }
             Self::Busy { .. } => Some(
                 "wait until the other training is done (this one can then --resume), or set another \

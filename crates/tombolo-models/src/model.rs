@@ -123,7 +123,8 @@ impl Model {
         progress: OnProgress<'_>,
     ) -> Result<ImageTower> {
         let part = self.part("image", self.file.image.as_ref())?;
-        let (backbone, fingerprint) = backbones.image(&part.backbone, progress)?;
+        let trained = part.tower.trained_blocks();
+        let (backbone, fingerprint) = backbones.image(&part.backbone, trained, progress)?;
         self.check_backbone("image", part, &fingerprint)?;
         Ok(ImageTower { backbone, tower: self.tower("image", &backbones.device)? })
     }

@@ -25,6 +25,8 @@ pub struct AdamW {
 struct Parameter {
     name: String,
     variable: Var,
+    /// Its share of the learning rate.
+    rate: f32,
     mean: Vec<f32>,
     square: Vec<f32>,
 }
@@ -36,10 +38,17 @@ impl AdamW {
             .into_iter()
             .map(|(name, variable)| {
                 let count = variable.elem_count();
-                Parameter { name, variable, mean: vec![0.0; count], square: vec![0.0; count] }
+                let (mean, square) = (vec![0.0; count], vec![0.0; count]);
+                Parameter { name, variable, rate: 1.0, mean, square }
             })
             .collect();
         Self { parameters, weight_decay: weight_decay as f32, step: 0 }
+    }
+
+    /// With the share of the learning rate that each variable moves with, by its name.
+    pub fn with_rates(mut self, rate: impl Fn(&str) -> f32) -> Self {
+        self.parameters.iter_mut().for_each(|parameter| parameter.rate = rate(&parameter.name));
+        self
     }
 
     /// Moves each variable that has a gradient.
@@ -83,7 +92,8 @@ impl AdamW {
         };
         for parameter in &mut self.parameters {
             if let Some(gradient) = gradient(&parameter.name) {
-                parameter.step(gradient, step)?;
+                let learning_rate = step.learning_rate * parameter.rate;
+                parameter.step(gradient, AdamWStep { learning_rate, ..step })?;
             }
         }
         Ok(())

@@ -71,6 +71,7 @@ impl<'a> Session<'a> {
         for (stage, settings, tower) in towers {
             if let (false, Some(tower)) = (self.plan.stages.contains(&stage), tower) {
                 settings.backbone.clone_from(&tower.backbone);
+                settings.trained_blocks = tower.tower.trained_blocks();
                 settings.positions = tower.tower.positions;
             }
         }
@@ -138,7 +139,7 @@ impl<'a> Session<'a> {
             return self.trained_tower(Stage::Text);
         }
         let positives = text::positives(self.plan.dataset, &used.items[..used.training])?;
-        let part = (&inputs.config, inputs.fingerprint.as_str());
+        let part = (&inputs.config, &Tensors::new(), inputs.fingerprint.as_str());
         Ok(Some(self.contrast(Stage::Text, inputs.views.as_ref(), &positives, part)?))
     }
 
@@ -167,30 +168,31 @@ impl<'a> Session<'a> {
             let (rows, dim) = (vectors.as_slice(), vectors.dim());
             positives = image::positives_by_captions(rows, dim, &captions, neighbours);
         }
-        let part = (&inputs.config, inputs.fingerprint.as_str());
+        let part = (&inputs.config, &inputs.initial, inputs.fingerprint.as_str());
         Ok(Some(self.contrast(Stage::Image, inputs.views.as_ref(), &positives, part)?))
     }
 
-    /// Trains a tower and saves it. `part`: its sizes and its backbone's fingerprint.
+    /// Trains a tower and saves it. `part`: its sizes, the weights that it does not start at random, and its
+    /// backbone's fingerprint.
     fn contrast(
         &mut self,
         stage: Stage,
         views: &dyn Views,
         positives: &Positives,
-        part: (&TowerConfig, &str),
+        (config, initial, fingerprint): (&TowerConfig, &Tensors, &str),
     ) -> Result<Tower> {
         let settings = match stage {
             Stage::Text => self.settings.text.clone(),
             _ => self.settings.image.clone(),
         };
         let (seed, device) = (self.settings.seed, &self.backbones.device);
-        let contrast = Contrast::new(stage.as_str(), part.0, &settings, seed, device)?;
+        let contrast = Contrast::new(stage.as_str(), (config, initial), &settings, seed, device)?;
         let steps = positives.len().div_ceil(settings.batch) * epochs(&settings);
         self.begin(format!("stage {stage}: {} items", positives.len()), steps);
         let tensors = contrast.train(views, positives, &mut self.context())?;
-        let backbone = (settings.backbone.as_str(), part.1);
+        let backbone = (settings.backbone.as_str(), fingerprint);
         let (dir, precision) = (self.run.dir(), self.precision());
-        let file = save_tower(dir, stage.as_str(), &tensors, part.0, backbone, precision)?;
+        let file = save_tower(dir, stage.as_str(), &tensors, config, backbone, precision)?;
         let parameters: usize = tensors.values().map(|t| t.data.len()).sum();
         match stage {
             Stage::Text => self.model.text = Some(file),

@@ -32,6 +32,10 @@ pub struct Settings {
 pub struct StageSettings {
     /// Name of the frozen backbone; `words` or `patches:SIZE/PATCH` for none.
     pub backbone: String,
+    /// Last blocks of the backbone that are trained with the tower, of an EfficientNet-Lite (stage image).
+    pub trained_blocks: usize,
+    /// Their learning rate, as a share of the tower's or the map's.
+    pub trained_rate: f64,
     /// Width of the encoder.
     pub width: usize,
     /// Layers of the encoder.
@@ -163,7 +167,9 @@ impl Settings {
     /// Defaults for photos with captions, on frozen backbones.
     pub fn photos() -> Self {
         let text = StageSettings {
-            backbone: "all-minilm-l6-v2".into(),
+            backbone: "all-minilm-l6-v2@0,2,4,6".into(),
+            trained_blocks: 0,
+            trained_rate: 0.1,
             width: 256,
             layers: 2,
             heads: 4,
@@ -196,19 +202,19 @@ impl Settings {
         };
         let map = MapSettings {
             kind: MapKind::Mlp,
-            dim: 512,
-            hidden: 1024,
+            dim: 768,
+            hidden: 1536,
             pairs: 0,
             regularisation: Regularisation::Chosen(Auto::Auto),
-            epochs: 100,
+            epochs: 60,
             batch: 1500,
             learning_rate: 1e-3,
             weight_decay: 0.15,
             loss: Loss::InfoNce,
             temperature: 0.05,
             margin: 0.2,
-            input_dropout: 0.3,
-            dropout: 0.5,
+            input_dropout: 0.4,
+            dropout: 0.6,
             mixup: 0.5,
             two_texts: 0.33,
             average: 0.99,
@@ -385,6 +391,6 @@ mod tests {
         let path = dir.path().join("settings.toml");
         std::fs::write(&path, "seed = 7\n[map]\ndim = 64\n").unwrap();
         let changed = Settings::photos().with_file(&path).unwrap();
-        assert_eq!((changed.seed, changed.map.dim, changed.map.hidden), (7, 64, 1024));
+        assert_eq!((changed.seed, changed.map.dim, changed.map.hidden), (7, 64, 1536));
     }
 }

@@ -44,26 +44,47 @@ fn kept_places(length: usize, drop: f64, rng: &mut ChaCha8Rng) -> Vec<usize> {
     places
 }
 
+/// What a random view of cached features is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ViewOf {
+    /// About this share of the rows.
+    Share(f64),
+    /// One of the parts of so many rows that the features consist of: one picture of several.
+    Part(usize),
+}
+
+impl ViewOf {
+    /// Places of one view of an item of so many rows.
+    fn draw(self, rows: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+        match self {
+            Self::Share(share) => kept_places(rows, 1.0 - share, rng),
+            Self::Part(part) => {
+                let first = rng.random_range(0..(rows / part).max(1)) * part;
+                (first..(first + part).min(rows)).collect()
+            }
+        }
+    }
+}
+
 /// The cached outputs of a backbone.
 pub struct FeatureViews {
     store: FeatureStore,
     keys: Vec<FeatureKey>,
     positions: usize,
-    drop: f64,
+    view: ViewOf,
     device: Device,
 }
 
 impl FeatureViews {
-    /// Items by their keys in a mapped store. `positions`: rows beyond are cut; `drop`: share of the rows
-    /// left out of a view.
+    /// Items by their keys in a mapped store. `positions`: rows beyond are cut.
     pub fn new(
         store: FeatureStore,
         keys: Vec<FeatureKey>,
         positions: usize,
-        drop: f64,
+        view: ViewOf,
         device: &Device,
     ) -> Self {
-        Self { store, keys, positions, drop, device: device.clone() }
+        Self { store, keys, positions, view, device: device.clone() }
     }
 
     fn sequences(&self, items: &[usize], places: &[Vec<usize>]) -> Result<Sequences> {
@@ -104,7 +125,7 @@ impl Views for FeatureViews {
 
     fn view(&self, items: &[usize], rng: &mut ChaCha8Rng) -> Result<Sequences> {
         let places: Vec<Vec<usize>> =
-            items.iter().map(|&i| kept_places(self.rows(i), self.drop, rng)).collect();
+            items.iter().map(|&i| self.view.draw(self.rows(i), rng)).collect();
         self.sequences(items, &places)
     }
 }

@@ -7,7 +7,7 @@ use candle_core::Device;
 use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig};
 use tombolo_eval::Calibration;
-use tombolo_models::backbones::Backbones;
+use tombolo_models::backbones::{Backbones, text_model};
 use tombolo_models::map::Map;
 use tombolo_models::model::{ImageTower, Model, ModelFile, TextTower};
 use tombolo_models::pull::Store;
@@ -166,7 +166,7 @@ impl Encoder {
 
 /// What must be said wherever a result of this model is printed.
 pub fn caveats(file: &ModelFile) -> impl Iterator<Item = &'static str> {
-    let backbone = file.text.as_ref().map(|text| text.backbone.as_str());
+    let backbone = file.text.as_ref().map(|text| text_model(&text.backbone));
     (backbone == Some("all-minilm-l6-v2")).then_some(MINILM_CAVEAT).into_iter()
 }
 

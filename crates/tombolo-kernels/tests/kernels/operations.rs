@@ -1,11 +1,12 @@
 //! Each fused operation against the same thing composed from stock operations, and each gradient against
 //! finite differences, on odd sizes.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 use tombolo_kernels::{
-    Activation, attention, attention_composed, bias_activation, layer_norm, layer_norm_composed,
-    masked_softmax, masked_softmax_composed, residual_layer_norm, residual_layer_norm_composed,
+    Activation, Conv2d, attention, attention_composed, bias_activation, depthwise,
+    depthwise_composed, layer_norm, layer_norm_composed, masked_softmax, masked_softmax_composed,
+    pool, residual_layer_norm, residual_layer_norm_composed,
 };
 
 use crate::inputs::{check_gradient, tensor};
@@ -39,6 +40,10 @@ fn gradients_match_finite_differences() {
     check_gradient(&bias, |b| residual_layer_norm(&x, &residual, &weight, b, 1e-5));
     let lengths: Vec<usize> = (0..70).map(|row| 1 + row % 13).collect();
     check_gradient(&x, |x| masked_softmax(x, &lengths));
+    // Far enough apart for a step not to change their order.
+    let apart = (0..70 * 13).map(|i| (i * 7919 % 910) as f32 * 0.025).collect::<Vec<_>>();
+    let apart = Tensor::from_vec(apart, (70, 13), &Device::Cpu).unwrap();
+    check_gradient(&apart, |x| pool(x, &[30, 0, 2, 38], 3));
     for activation in SMOOTH {
         check_gradient(&x, |x| bias_activation(x, &bias, activation));
         check_gradient(&bias, |b| bias_activation(&x, b, activation));
@@ -73,16 +78,45 @@ fn gradients_match_those_of_the_composed_forms() {
     assert_close(fused.get(&qkv).unwrap(), stock.get(&qkv).unwrap(), 1e-4);
 }
 
+/// The mean of each component's `top` largest values, by sorting.
+fn mean_of_largest(rows: &[Vec<f32>], component: usize, top: usize) -> f32 {
+    let mut column: Vec<f32> = rows.iter().map(|row| row[component]).collect();
+    column.sort_by(|a, b| b.total_cmp(a));
+    let top = top.min(column.len());
+    column[..top].iter().sum::<f32>() / top as f32
+}
+
+#[test]
+fn pooling_takes_the_mean_and_the_mean_of_the_largest() {
+    let x = tensor(&[70, 13], 3);
+    let rows = x.to_vec2::<f32>().unwrap();
+    let pooled = pool(&x, &[30, 0, 2, 38], 3).unwrap().to_vec2::<f32>().unwrap();
+    for (run, range) in [(0, 0..30), (2, 30..32), (3, 32..70)] {
+        let rows = &rows[range];
+        for component in 0..13 {
+            let mean = rows.iter().map(|row| row[component]).sum::<f32>() / rows.len() as f32;
+            assert!((pooled[run][component] - mean).abs() < 1e-5);
+            let largest = mean_of_largest(rows, component, 3);
+            assert!((pooled[run][13 + component] - largest).abs() < 1e-5);
+        }
+    }
+    assert_eq!(pooled[1], [0.0; 26]);
+    assert!(pool(&x, &[30, 41], 3).is_err());
+    assert!(pool(&x, &[70], 0).is_err());
+}
+
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        threads.install(|| {
             let x = Var::from_tensor(&tensor(&[300, 24], 11)).unwrap();
             let w = Var::from_tensor(&tensor(&[24], 12)).unwrap();
             let y = layer_norm(&x, &w, &tensor(&[24], 13), 1e-5).unwrap();
             let y = bias_activation(&y, &w, Activation::Gelu).unwrap();
-            let gradients = y.sqr().unwrap().backward().unwrap();
+            let conv = Conv2d::same(3, 2, (5, 5));
+            let y = depthwise(&y, &tensor(&[9, 24], 14), &w, conv).unwrap();
+            let gradients = pool(&y, &[60, 48], 4).unwrap().sqr().unwrap().backward().unwrap();
             gradients.get(&w).unwrap().to_vec1::<f32>().unwrap()
         })
     };
@@ -144,5 +178,27 @@ proptest! {
         }
         let relu6 = bias_activation(&qkv, &b, Activation::Relu6).unwrap();
         assert_close(&relu6, &sum.clamp(0f32, 6f32).unwrap(), 1e-6);
+    }
+
+    #[test]
+    fn depthwise_convolutions_match_their_composed_form(
+        side in 1usize..12, wider in 0usize..3, channels in 1usize..90, five: bool,
+        stride in 1usize..3, pictures in 1usize..7, seed: u32,
+    ) {
+        let kernel = if five { 5 } else { 3 };
+        let conv = Conv2d::same(kernel, stride, (side, side + wider));
+        let pixels = side * (side + wider);
+        let x = Var::from_tensor(&tensor(&[pictures * pixels, channels], seed)).unwrap();
+        let w = Var::from_tensor(&tensor(&[kernel * kernel, channels], seed ^ 1)).unwrap();
+        let b = Var::from_tensor(&tensor(&[channels], seed ^ 2)).unwrap();
+        let fused = depthwise(&x, &w, &b, conv).unwrap();
+        let composed = depthwise_composed(&x, &w, &b, conv).unwrap();
+        assert_close(&fused, &composed, 1e-4);
+        let weight = tensor(fused.dims(), 98);
+        let fused = (fused * &weight).unwrap().backward().unwrap();
+        let composed = (composed * &weight).unwrap().backward().unwrap();
+        for variable in [&x, &w, &b] {
+            assert_close(fused.get(variable).unwrap(), composed.get(variable).unwrap(), 2e-3);
+        }
     }
 }

@@ -77,7 +77,9 @@ pub(super) fn forward(
     layers: &[DeviceLayer],
     mut x: Tensor,
     lengths: &[usize],
+    read: &[usize],
 ) -> Result<Tensor> {
+    let mut states = vec![x.clone()];
     for layer in layers {
         let qkv = layer.qkv.forward(&layer.enter(shape, 0, &x)?, Activation::Identity)?;
         let attended = attention(&qkv, shape.heads, lengths)?;
@@ -86,6 +88,8 @@ pub(super) fn forward(
         let inner = layer.expand.forward(&layer.enter(shape, 1, &x)?, Activation::Gelu)?;
         let inner = layer.contract.forward(&inner, Activation::Identity)?;
         x = layer.leave(shape, 1, &x, &inner)?;
+        states.push(x.clone());
     }
-    Ok(x)
+    let read: Vec<&Tensor> = read.iter().map(|&layer| &states[layer]).collect();
+    Ok(Tensor::cat(&read, 1)?)
 }

@@ -93,25 +93,42 @@ impl FrozenLinear {
     }
 }
 
-/// Encodes sequences in place; see [`super::Encoder::forward`].
-pub(super) fn forward(shape: Shape, layers: &[Layer], x: &mut [f32], lengths: &[usize]) {
-    let mut rest = x;
+/// Encodes sequences; see [`super::Encoder::forward`]. `x` is left as the last layer makes it.
+pub(super) fn forward(
+    shape: Shape,
+    layers: &[Layer],
+    x: &mut [f32],
+    lengths: &[usize],
+    read: &[usize],
+) -> Vec<f32> {
+    let width = read.len() * shape.hidden;
+    let mut out = vec![0.0; x.len() * read.len()];
+    let (mut rest, mut rest_of_out) = (x, out.as_mut_slice());
     let mut parts = Vec::new();
     for lengths in groups(lengths) {
         let rows: usize = lengths.iter().sum();
         let (part, after) = rest.split_at_mut(rows * shape.hidden);
-        parts.push((part, lengths));
-        rest = after;
+        let (out, after_out) = rest_of_out.split_at_mut(rows * width);
+        parts.push((part, out, lengths));
+        (rest, rest_of_out) = (after, after_out);
     }
     parts.into_par_iter().with_max_len(1).for_each_init(
         Scratch::default,
-        |scratch, (x, lengths)| {
+        |scratch, (x, out, lengths)| {
             scratch.resize(shape, x.len() / shape.hidden);
-            for layer in layers {
-                scratch.layer(shape, layer, x, lengths);
+            for done in 0..=layers.len() {
+                if done > 0 {
+                    scratch.layer(shape, &layers[done - 1], x, lengths);
+                }
+                if let Some(place) = read.iter().position(|&layer| layer == done) {
+                    let columns = place * shape.hidden..(place + 1) * shape.hidden;
+                    let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(shape.hidden));
+                    rows.for_each(|(out, x)| out[columns.clone()].copy_from_slice(x));
+                }
             }
         },
     );
+    out
 }
 
 /// Whole sequences, as many as make up the rows that a core takes at a time.

@@ -125,22 +125,34 @@ impl Encoder {
         Ok(Self { shape, layers, device: device.clone(), copies })
     }
 
-    /// Encodes sequences that lie one after the other.
+    /// The number of layers.
+    pub(crate) fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Encodes sequences that lie one after the other. `read`: the layers whose outputs are wanted, none twice;
+    /// 0 is what the first one reads.
     ///
     /// # Shapes
-    /// `x`: `[rows, hidden]`, `lengths`: the rows of each sequence. Returns `[rows, hidden]`.
-    pub(crate) fn forward(&self, mut x: Vec<f32>, lengths: &[usize]) -> Result<Tensor> {
-        let shape = (x.len() / self.shape.hidden, self.shape.hidden);
+    /// `x`: `[rows, hidden]`, `lengths`: the rows of each sequence. Returns `[rows, read.len() · hidden]`, the layers
+    /// side by side.
+    pub(crate) fn forward(
+        &self,
+        mut x: Vec<f32>,
+        lengths: &[usize],
+        read: &[usize],
+    ) -> Result<Tensor> {
+        let Shape { hidden, .. } = self.shape;
+        let rows = x.len() / hidden;
         if self.device.is_cpu() {
-            host::forward(self.shape, &self.layers, &mut x, lengths);
-            return Ok(Tensor::from_vec(x, shape, &self.device)?);
+            let last = read == [self.layers.len()];
+            let read = if last { &[] } else { read };
+            let out = host::forward(self.shape, &self.layers, &mut x, lengths, read);
+            let out = if last { x } else { out };
+            return Ok(Tensor::from_vec(out, (rows, ()), &self.device)?);
         }
-        device::forward(
-            self.shape,
-            &self.copies,
-            Tensor::from_vec(x, shape, &self.device)?,
-            lengths,
-        )
+        let x = Tensor::from_vec(x, (rows, hidden), &self.device)?;
+        device::forward(self.shape, &self.copies, x, lengths, read)
     }
 }
 
@@ -210,14 +222,14 @@ mod tests {
             let layers = || vec![Layer::read(&tensors, "0", &NAMES, shape).unwrap()];
             let copies = device::copy(&layers(), &Device::Cpu).unwrap();
             let on_device = Tensor::from_vec(x.clone(), (rows, hidden), &Device::Cpu).unwrap();
-            let expected = device::forward(shape, &copies, on_device, &lengths).unwrap();
+            let expected = device::forward(shape, &copies, on_device, &lengths, &[1, 0]).unwrap();
             let expected: Vec<f32> = expected.flatten_all().unwrap().to_vec1().unwrap();
             let encoder = Encoder::new(shape, layers(), &Device::Cpu).unwrap();
             // All at once, with packed weights, and the first texts alone, with weights as they lie.
-            let found = encoder.forward(x.clone(), &lengths).unwrap();
+            let found = encoder.forward(x.clone(), &lengths, &[1, 0]).unwrap();
             let few: usize = lengths[..3].iter().sum();
             let fresh = Encoder::new(shape, layers(), &Device::Cpu).unwrap();
-            let alone = fresh.forward(x[..few * hidden].to_vec(), &lengths[..3]).unwrap();
+            let alone = fresh.forward(x[..few * hidden].to_vec(), &lengths[..3], &[1, 0]).unwrap();
             for found in [found, alone] {
                 let found: Vec<f32> = found.flatten_all().unwrap().to_vec1().unwrap();
                 for (f, e) in found.iter().zip(&expected) {

@@ -9,6 +9,7 @@ use tombolo_kernels::{Activation, Expansion, InvertedResidual, PackedLinear, Roo
 
 use crate::checkpoint::{HostTensor, Tensors, pth};
 use crate::error::{ModelError, Result};
+use crate::tower::{TAIL, TailBlock, TailConfig};
 
 /// ε of the batch norms in the TensorFlow originals.
 const BATCH_NORM_EPS: f32 = 1e-3;
@@ -24,6 +25,9 @@ const STAGES: [Stage; 7] = [
     Stage { repeats: 4, kernel: 5, stride: 2, channels: 192 },
     Stage { repeats: 1, kernel: 3, stride: 1, channels: 320 },
 ];
+
+/// Step of the network's first convolution.
+const STEM_STRIDE: usize = 2;
 
 struct Stage {
     repeats: usize,
@@ -88,15 +92,25 @@ struct BlockShape {
     channels: usize,
 }
 
-/// A frozen EfficientNet-Lite up to its last feature map.
+/// A frozen EfficientNet-Lite up to its last feature map, or up to the blocks that are trained.
 pub struct EfficientNet {
     size: usize,
     blocks: Vec<InvertedResidual>,
-    head: PackedLinear,
+    /// None if the last blocks, of which it is one, are trained.
+    head: Option<PackedLinear>,
 }
 
 /// Width of the vectors of the last feature map.
 pub const EFFICIENTNET_DIM: usize = 1280;
+
+/// The first of the last `trained` blocks. The very first block, with the stem, stays frozen.
+fn first_trained(blocks: usize, trained: usize) -> Result<usize> {
+    if trained < blocks {
+        return Ok(blocks - trained);
+    }
+    let reason = format!("it has {} beside the first", blocks - 1);
+    Err(ModelError::Untrainable { name: "EfficientNet-Lite".into(), found: trained, reason })
+}
 
 impl EfficientNet {
     /// Loads a `.pth` file of the PyTorch port and folds its batch norms into the convolutions.
@@ -104,18 +118,64 @@ impl EfficientNet {
     /// # Errors
     /// If the file cannot be read, or is not of this variant.
     pub fn load(path: &Path, variant: Variant) -> Result<Self> {
-        Self::new(pth::read(path)?, variant.size, &variant.blocks())
+        Self::load_below(path, variant, 0)
     }
 
-    fn new(tensors: Tensors, size: usize, shapes: &[BlockShape]) -> Result<Self> {
+    /// As [`EfficientNet::load`], without the last blocks, so many of them, and what follows.
+    ///
+    /// # Errors
+    /// As [`EfficientNet::load`], and if there are no more blocks than that.
+    pub fn load_below(path: &Path, variant: Variant, trained: usize) -> Result<Self> {
+        let mut shapes = variant.blocks();
+        shapes.truncate(first_trained(shapes.len(), trained)?);
+        Self::new(pth::read(path)?, variant.size, &shapes, trained == 0)
+    }
+
+    /// The sizes and the weights, by their names in a tower, of what [`EfficientNet::load_below`] leaves out.
+    ///
+    /// # Errors
+    /// As [`EfficientNet::load_below`].
+    pub fn tail(path: &Path, variant: Variant, trained: usize) -> Result<(TailConfig, Tensors)> {
+        Self::tail_of(pth::read(path)?, variant.size, &variant.blocks(), trained)
+    }
+
+    fn tail_of(
+        tensors: Tensors,
+        size: usize,
+        shapes: &[BlockShape],
+        trained: usize,
+    ) -> Result<(TailConfig, Tensors)> {
+        let first = first_trained(shapes.len(), trained)?;
+        let folder = Folder { tensors };
+        let side = shapes[..first]
+            .iter()
+            .fold(size.div_ceil(STEM_STRIDE), |side, shape| side.div_ceil(shape.stride));
+        let mut tensors = Tensors::new();
+        let mut blocks = Vec::with_capacity(trained);
+        for (place, index) in (first..shapes.len()).enumerate() {
+            blocks.push(folder.tail_block(index, &shapes[index], place, &mut tensors)?);
+        }
+        let output = folder.pointwise("_conv_head", "_bn1", "head", &mut tensors)?;
+        Ok((TailConfig { side, output, blocks }, tensors))
+    }
+
+    fn new(tensors: Tensors, size: usize, shapes: &[BlockShape], head: bool) -> Result<Self> {
         let folder = Folder { tensors };
         let blocks = shapes
             .iter()
             .enumerate()
             .map(|(index, shape)| folder.block(index, shape))
             .collect::<Result<_>>()?;
-        let head = folder.linear("_conv_head", "_bn1")?;
+        let head = if head { Some(folder.linear("_conv_head", "_bn1")?) } else { None };
         Ok(Self { size, blocks, head })
+    }
+
+    /// Width of a vector: of the last feature map, or of the one that the trained blocks read.
+    pub fn dim(&self) -> usize {
+        match (&self.head, self.blocks.last()) {
+            (Some(head), _) => head.outputs(),
+            (None, last) => last.map_or(0, InvertedResidual::outputs),
+        }
     }
 
     /// Side of the input in pixels.
@@ -131,17 +191,17 @@ impl EfficientNet {
         height * width
     }
 
-    /// The last feature map of each picture; one picture a core at a time.
+    /// The feature map of each picture; one picture a core at a time.
     ///
     /// # Shapes
-    /// `pictures`: each `[size, size, 3]`, normalised. Returns `[batch, cells, 1280]`, cells row by row.
+    /// `pictures`: each `[size, size, 3]`, normalised. Returns `[batch, cells, dim]`, cells row by row.
     /// # Errors
     /// If the result cannot be moved to `device`.
     ///
     /// # Panics
     /// If a picture is not of that length.
     pub fn forward(&self, pictures: &[&[f32]], device: &Device) -> Result<Tensor> {
-        let (cells, dim) = (self.cells(), self.head.outputs());
+        let (cells, dim) = (self.cells(), self.dim());
         let mut maps = vec![0.0; pictures.len() * cells * dim];
         maps.par_chunks_mut(cells * dim).zip(pictures).for_each(|(map, picture)| {
             ROOM.with_borrow_mut(|room| self.forward_one(picture, room, map));
@@ -156,7 +216,10 @@ impl EfficientNet {
         for block in &self.blocks {
             size = block.forward(room, size);
         }
-        self.head.forward(&room.picture, Activation::Relu6, false, map);
+        match &self.head {
+            Some(head) => head.forward(&room.picture, Activation::Relu6, false, map),
+            None => map.copy_from_slice(&room.picture),
+        }
     }
 }
 
@@ -187,7 +250,7 @@ impl Folder {
     fn block(&self, index: usize, shape: &BlockShape) -> Result<InvertedResidual> {
         let name = |part: &str| format!("_blocks.{index}.{part}");
         let expansion = match index {
-            0 => Expansion::Convolution(self.linear("_conv_stem", "_bn0")?, 3, 2),
+            0 => Expansion::Convolution(self.linear("_conv_stem", "_bn0")?, 3, STEM_STRIDE),
             _ => Expansion::Pointwise(self.linear(&name("_expand_conv"), &name("_bn0"))?),
         };
         let (weight, bias) = self.folded(&name("_depthwise_conv"), &name("_bn1"))?;
@@ -198,6 +261,47 @@ impl Folder {
         self.expect(&name("_project_conv.weight"), project.outputs(), shape.channels)?;
         let kernel = (shape.kernel, shape.stride);
         Ok(InvertedResidual::new(expansion, kernel, &weight, &bias, project, shape.residual))
+    }
+
+    /// Adds the weights of the block at `index` to `tensors`, as block `place` of a tail.
+    fn tail_block(
+        &self,
+        index: usize,
+        shape: &BlockShape,
+        place: usize,
+        tensors: &mut Tensors,
+    ) -> Result<TailBlock> {
+        let name = |part: &str| format!("_blocks.{index}.{part}");
+        let part = |part: &str| format!("{place}.{part}");
+        self.pointwise(&name("_expand_conv"), &name("_bn0"), &part("expand"), tensors)?;
+        self.pointwise(&name("_project_conv"), &name("_bn2"), &part("project"), tensors)?;
+        let (weight, bias) = self.folded(&name("_depthwise_conv"), &name("_bn1"))?;
+        let (kernel, expanded) = (shape.kernel, bias.len());
+        self.expect(&name("_depthwise_conv.weight"), weight.len(), kernel * kernel * expanded)?;
+        let data = channels_last(&weight, kernel * kernel);
+        let weight = HostTensor { shape: vec![kernel * kernel, expanded], data };
+        tensors.insert(tail_name(&part("depthwise.weight")), weight);
+        let bias = HostTensor { shape: vec![expanded], data: bias };
+        tensors.insert(tail_name(&part("depthwise.bias")), bias);
+        let BlockShape { stride, residual, channels, .. } = *shape;
+        Ok(TailBlock { kernel, stride, expanded, channels, residual })
+    }
+
+    /// Adds a pointwise convolution to `tensors`, as the linear layer `part` of a tail. Returns its outputs.
+    fn pointwise(
+        &self,
+        conv: &str,
+        norm: &str,
+        part: &str,
+        tensors: &mut Tensors,
+    ) -> Result<usize> {
+        let (weight, bias) = self.folded(conv, norm)?;
+        let outputs = bias.len();
+        let shape = vec![outputs, weight.len() / outputs];
+        tensors.insert(tail_name(&format!("{part}.weight")), HostTensor { shape, data: weight });
+        let bias = HostTensor { shape: vec![outputs], data: bias };
+        tensors.insert(tail_name(&format!("{part}.bias")), bias);
+        Ok(outputs)
     }
 
     /// Weight, `[channels out, kernel, kernel, channels in]`, and bias, such that the convolution with them
@@ -235,6 +339,11 @@ impl Folder {
     }
 }
 
+/// The name of a tail's tensor among those of its tower.
+fn tail_name(name: &str) -> String {
+    format!("{TAIL}.{name}")
+}
+
 /// `[channels, taps]` as `[taps, channels]`.
 fn channels_last(weight: &[f32], taps: usize) -> Vec<f32> {
     (0..taps).flat_map(|tap| weight.iter().skip(tap).step_by(taps).copied()).collect()
@@ -246,6 +355,8 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::safetensors;
+    use crate::tower::{Readout, Sequences, Tower, TowerConfig, TowerInput};
+    use crate::weights::Weights;
 
     fn golden(name: &str) -> PathBuf {
         let parity = "../../parity/efficientnet";
@@ -265,22 +376,62 @@ mod tests {
     }
 
     #[test]
-    fn a_small_network_matches_the_reference() {
-        let mut tensors = safetensors::read(&golden("tiny.safetensors")).unwrap();
-        let (input, features) = (tensors.remove("input"), tensors.remove("features"));
-        let (input, features) = (input.unwrap(), features.unwrap());
-        let tensors = tensors
-            .into_iter()
-            .filter_map(|(name, t)| Some((name.strip_prefix("model.")?.to_owned(), t)))
-            .collect();
-        let blocks = [
+    fn trained_blocks_go_on_where_the_frozen_ones_end() {
+        let whole = EfficientNet::new(tiny_tensors(), 33, &tiny(), true).unwrap();
+        let below = EfficientNet::new(tiny_tensors(), 33, &tiny()[..2], false).unwrap();
+        let (tail, weights) = EfficientNet::tail_of(tiny_tensors(), 33, &tiny(), 3).unwrap();
+        assert_eq!((tail.cells(), tail.blocks.len()), (below.cells(), 3));
+        assert!(EfficientNet::tail_of(tiny_tensors(), 33, &tiny(), 5).is_err());
+
+        let pictures = [0.3f32, 0.7]
+            .map(|step| (0..33 * 33 * 3).map(|i| (step * i as f32).sin()).collect::<Vec<f32>>());
+        let pictures = pictures.each_ref().map(Vec::as_slice);
+        let vectors = |network: &EfficientNet, tail, weights| {
+            let config = TowerConfig {
+                input: TowerInput::Vectors(network.dim()),
+                width: 0,
+                layers: 0,
+                heads: 0,
+                positions: 0,
+                output: 0,
+                segments: Vec::new(),
+                tail,
+                readout: Readout::Pooled(2),
+            };
+            let weights = Weights::fixed(weights, &Device::Cpu).unwrap();
+            let tower = Tower::new(config, &weights.root()).unwrap();
+            let values = network.forward(&pictures, &Device::Cpu).unwrap().flatten(0, 1).unwrap();
+            let sequences = Sequences { values, lengths: vec![network.cells(); 2] };
+            let vectors = tower.forward(&sequences).unwrap();
+            vectors.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let expected = vectors(&whole, None, Tensors::new());
+        assert_near(&vectors(&below, Some(tail), weights), &expected);
+    }
+
+    /// The blocks of the network that `parity/efficientnet` made.
+    fn tiny() -> [BlockShape; 5] {
+        [
             block(3, 1, false, 16),
             block(5, 2, false, 8),
             block(5, 1, true, 8),
             block(3, 2, false, 16),
             block(3, 1, true, 16),
-        ];
-        let network = EfficientNet::new(tensors, 33, &blocks).unwrap();
+        ]
+    }
+
+    fn tiny_tensors() -> Tensors {
+        let tensors = safetensors::read(&golden("tiny.safetensors")).unwrap().into_iter();
+        let model = |(name, t): (String, _)| Some((name.strip_prefix("model.")?.to_owned(), t));
+        tensors.filter_map(model).collect()
+    }
+
+    #[test]
+    fn a_small_network_matches_the_reference() {
+        let mut tensors = safetensors::read(&golden("tiny.safetensors")).unwrap();
+        let (input, features) = (tensors.remove("input"), tensors.remove("features"));
+        let (input, features) = (input.unwrap(), features.unwrap());
+        let network = EfficientNet::new(tiny_tensors(), 33, &tiny(), true).unwrap();
         let pictures: Vec<Vec<f32>> =
             input.data.chunks(3 * 33 * 33).map(|p| channels_last(p, 33 * 33)).collect();
         let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
@@ -297,12 +448,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_of_another_variant_is_refused() {
-        let tensors = safetensors::read(&golden("tiny.safetensors")).unwrap();
-        let tensors = tensors
-            .into_iter()
-            .filter_map(|(name, t)| Some((name.strip_prefix("model.")?.to_owned(), t)))
-            .collect();
-        assert!(EfficientNet::new(tensors, 33, &[block(3, 1, false, 24)]).is_err());
+        assert!(EfficientNet::new(tiny_tensors(), 33, &[block(3, 1, false, 24)], true).is_err());
     }
 
     /// The real weights, where they are installed (`tombolo pull efficientnet-lite0`): CI has them.

@@ -27,6 +27,8 @@ pub struct ImageBackbone {
     networks: Vec<Network>,
     preprocessing: Preprocessing,
     dim: usize,
+    /// Last blocks that are left to the tower.
+    trained: usize,
     device: Device,
 }
 
@@ -66,7 +68,7 @@ impl ImageBackbone {
     fn alone(network: Network, preprocess: Preprocess, dim: usize, device: &Device) -> Self {
         let views = vec![View { network: 0, preprocess, mirrored: false }];
         let preprocessing = Preprocessing { views };
-        Self { networks: vec![network], preprocessing, dim, device: device.clone() }
+        Self { networks: vec![network], preprocessing, dim, trained: 0, device: device.clone() }
     }
 
     /// No network: the pixels of each patch, as §3.2 of the paper embeds them.
@@ -77,17 +79,24 @@ impl ImageBackbone {
         Self::alone(Network::Patches { patch }, preprocess, 3 * patch * patch, device)
     }
 
-    /// EfficientNet-Lite from a `.pth` file of the PyTorch port.
+    /// EfficientNet-Lite from a `.pth` file of the PyTorch port, without its last `trained` blocks and what follows
+    /// them.
     ///
     /// # Errors
-    /// If the file cannot be read or is of another variant.
-    pub fn efficientnet(file: &Path, variant: Variant, device: &Device) -> Result<Self> {
-        let network = EfficientNet::load(file, variant)?;
+    /// If the file cannot be read or is of another variant, or there are no more blocks than that.
+    pub fn efficientnet(
+        file: &Path,
+        variant: Variant,
+        trained: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let network = EfficientNet::load_below(file, variant, trained)?;
         // The weights are TensorFlow's, trained on (byte − 127) ÷ 128.
         let (mean, std) = ([127.0 / 255.0; 3], [128.0 / 255.0; 3]);
-        let (size, fit) = (network.size(), Fit::Squash);
+        let (size, fit, dim) = (network.size(), Fit::Squash, network.dim());
         let preprocess = Preprocess { size, fit, filter: Filter::Bicubic, mean, std };
-        Ok(Self::alone(Network::EfficientNet(network), preprocess, EFFICIENTNET_DIM, device))
+        let alone = Self::alone(Network::EfficientNet(network), preprocess, dim, device);
+        Ok(Self { trained, ..alone })
     }
 
     /// ViT or DINOv2 from a directory in the Hugging Face layout.
@@ -133,6 +142,15 @@ impl ImageBackbone {
     /// What a photo must be brought to.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
+    }
+
+    /// Differs when the vectors of a photo may, for the same networks.
+    pub fn reading(&self) -> String {
+        let preprocessing = self.preprocessing.fingerprint();
+        match self.trained {
+            0 => preprocessing,
+            blocks => format!("{preprocessing} below {blocks} blocks"),
+        }
     }
 
     /// Width of a vector.

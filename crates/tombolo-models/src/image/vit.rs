@@ -171,7 +171,7 @@ impl Vit {
             self.patches.forward(&patches, Activation::Identity, false, &mut x[hidden..]);
             x.iter_mut().zip(&positions[..]).for_each(|(x, p)| *x += p);
         });
-        let x = self.encoder.forward(x, &vec![rows; batch])?;
+        let x = self.encoder.forward(x, &vec![rows; batch], &[self.encoder.layers()])?;
         let mut x = x.flatten_all()?.to_vec1::<f32>()?;
         x.par_chunks_mut(rows * hidden).for_each(|x| self.norm.apply(x));
         Ok(Tensor::from_vec(x, (batch, rows, hidden), &self.device)?)

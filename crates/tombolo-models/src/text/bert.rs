@@ -64,10 +64,12 @@ pub struct Bert {
     positions: Vec<f32>,
     norm: Norm,
     encoder: Encoder,
+    /// The layers whose outputs make up a token's vector.
+    read: Vec<usize>,
 }
 
 impl Bert {
-    /// Loads `config.json` and `model.safetensors` of a directory.
+    /// Loads `config.json` and `model.safetensors` of a directory. A token's vector is the output of the last layer.
     ///
     /// # Errors
     /// If a file is missing or malformed, or lacks a tensor.
@@ -94,7 +96,26 @@ impl Bert {
         };
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let encoder = Encoder::new(config.encoder(), layers, device)?;
-        Ok(Self { config, words, positions, norm, encoder })
+        let read = vec![encoder.layers()];
+        Ok(Self { config, words, positions, norm, encoder, read })
+    }
+
+    /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
+    ///
+    /// # Errors
+    /// If a layer is named twice, or there are not so many.
+    pub fn reading(self, layers: &[usize]) -> Result<Self> {
+        let last = self.encoder.layers();
+        let twice = (1..layers.len()).any(|i| layers[..i].contains(&layers[i]));
+        if layers.is_empty() || twice || layers.iter().any(|&layer| layer > last) {
+            return Err(ModelError::Layers { last, found: layers.to_vec() });
+        }
+        Ok(Self { read: layers.to_vec(), ..self })
+    }
+
+    /// Width of a token's vector.
+    pub fn dim(&self) -> usize {
+        self.read.len() * self.config.hidden_size
     }
 
     /// The settings of the checkpoint.
@@ -105,7 +126,7 @@ impl Bert {
     /// Contextual token vectors. No padding is computed.
     ///
     /// # Shapes
-    /// `ids`: one sequence of token ids per text, none empty. Returns `[rows, hidden]`, the tokens of one
+    /// `ids`: one sequence of token ids per text, none empty. Returns `[rows, dim]`, the tokens of one
     /// text after those of the other.
     /// # Errors
     /// If a text has more tokens than position embeddings, or a token that is none of the vocabulary's.
@@ -126,7 +147,7 @@ impl Bert {
             }
             self.norm.apply(rows);
         });
-        self.encoder.forward(x, &lengths)
+        self.encoder.forward(x, &lengths, &self.read)
     }
 
     fn check(&self, ids: &[Vec<u32>]) -> Result<()> {

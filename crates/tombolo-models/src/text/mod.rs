@@ -34,9 +34,17 @@ impl TextBackbone {
         Ok(Self { network, tokenizer })
     }
 
+    /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
+    ///
+    /// # Errors
+    /// As [`Bert::reading`].
+    pub fn reading(self, layers: &[usize]) -> Result<Self> {
+        Ok(Self { network: self.network.reading(layers)?, ..self })
+    }
+
     /// Width of a vector.
     pub fn dim(&self) -> usize {
-        self.network.config().hidden_size
+        self.network.dim()
     }
 
     /// The most vectors that a text has.

@@ -2,12 +2,15 @@
 
 mod pool;
 mod semantic;
+mod tail;
 
 use candle_core::{D, DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::pool::pool;
 use self::semantic::SemanticEncoder;
+use self::tail::Tail;
+pub use self::tail::{TailBlock, TailConfig};
 use crate::error::Result;
 use crate::layers::unit_norm;
 use crate::weights::Scope;
@@ -55,6 +58,9 @@ pub struct TowerConfig {
     /// Each network's are pooled by themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<usize>,
+    /// The backbone's last blocks, where they are trained with the tower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailConfig>,
     /// What the tower's vector is made of.
     pub readout: Readout,
 }
@@ -63,11 +69,24 @@ impl TowerConfig {
     /// Width of the tower's vector.
     pub fn dim(&self) -> usize {
         let pooled = 2 * self.segments.len().max(1);
-        match (self.readout, self.input) {
+        match (self.readout, self.encoded()) {
             (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => self.output + pooled * dim,
             (Readout::Pooled(_), TowerInput::Vectors(dim)) => pooled * dim,
             _ => self.output,
         }
+    }
+
+    /// What the encoder reads: the input, past the backbone's last blocks where there are any.
+    pub fn encoded(&self) -> TowerInput {
+        match &self.tail {
+            Some(tail) => TowerInput::Vectors(tail.output),
+            None => self.input,
+        }
+    }
+
+    /// How many of the backbone's last blocks are trained with the tower.
+    pub fn trained_blocks(&self) -> usize {
+        self.tail.as_ref().map_or(0, |tail| tail.blocks.len())
     }
 }
 
@@ -97,11 +116,15 @@ impl Sequences {
     }
 }
 
+/// Where the weights of a backbone's last blocks are in those of a tower.
+pub const TAIL: &str = "tail";
+
 /// The paper's tower: a backbone's vectors or bare embeddings, read by the semantic encoder and pooled, as its
 /// readout says.
 pub struct Tower {
     config: TowerConfig,
     device: Device,
+    tail: Option<Tail>,
     encoder: Option<SemanticEncoder>,
 }
 
@@ -115,7 +138,11 @@ impl Tower {
             Readout::Pooled(_) => None,
             _ => Some(SemanticEncoder::new(&config, scope)?),
         };
-        Ok(Self { config, device: scope.device().clone(), encoder })
+        let tail = match (&config.tail, config.input) {
+            (Some(tail), TowerInput::Vectors(dim)) => Some(Tail::new(tail, dim, &scope.at(TAIL))?),
+            _ => None,
+        };
+        Ok(Self { config, device: scope.device().clone(), tail, encoder })
     }
 
     /// The tower's sizes.
@@ -128,16 +155,19 @@ impl Tower {
         &self.device
     }
 
-    /// The state of the `[class]` token, projected and scaled to unit norm: what the stages train.
+    /// What the stages of one modality train: the state of the `[class]` token, projected and scaled to unit
+    /// norm; or the pooled vectors, where there is no class but blocks of the backbone to train.
     ///
     /// # Shapes
-    /// Returns `[batch, output]`, no columns if the readout has no class.
+    /// Returns `[batch, width]`, no columns if nothing of the tower is trained.
     /// # Errors
     /// If the sequences are not what the tower reads, or longer than its positions.
-    pub fn class_vectors(&self, sequences: &Sequences) -> Result<Tensor> {
-        match &self.encoder {
-            Some(encoder) => encoder.forward(sequences),
-            None => Ok(Tensor::zeros((sequences.lengths.len(), 0), DType::F32, &self.device)?),
+    pub fn trained_vectors(&self, sequences: &Sequences) -> Result<Tensor> {
+        match (&self.encoder, &self.tail) {
+            (Some(encoder), Some(tail)) => encoder.forward(&tail.forward(sequences)?),
+            (Some(encoder), None) => encoder.forward(sequences),
+            (None, Some(_)) => self.forward(sequences),
+            (None, None) => self.nothing(sequences),
         }
     }
 
@@ -146,15 +176,27 @@ impl Tower {
     /// # Shapes
     /// Returns `[batch, dim]`, `dim` being [`TowerConfig::dim`].
     /// # Errors
-    /// As [`Tower::class_vectors`].
+    /// As [`Tower::trained_vectors`].
     pub fn forward(&self, sequences: &Sequences) -> Result<Tensor> {
-        let (class, top) = match self.config.readout {
-            Readout::Class => return self.class_vectors(sequences),
-            Readout::ClassAndPooled(top) => (Some(self.class_vectors(sequences)?), top),
-            Readout::Pooled(top) => (None, top),
+        match &self.tail {
+            Some(tail) => self.read_out(&tail.forward(sequences)?),
+            None => self.read_out(sequences),
+        }
+    }
+
+    /// Vectors of no components.
+    fn nothing(&self, sequences: &Sequences) -> Result<Tensor> {
+        Ok(Tensor::zeros((sequences.lengths.len(), 0), DType::F32, &self.device)?)
+    }
+
+    fn read_out(&self, sequences: &Sequences) -> Result<Tensor> {
+        let class = self.encoder.as_ref().map(|encoder| encoder.forward(sequences)).transpose()?;
+        let top = match self.config.readout {
+            Readout::Class => None,
+            Readout::ClassAndPooled(top) | Readout::Pooled(top) => Some(top),
         };
-        let TowerInput::Vectors(dim) = self.config.input else {
-            return self.class_vectors(sequences);
+        let (Some(top), TowerInput::Vectors(dim)) = (top, self.config.encoded()) else {
+            return class.map_or_else(|| self.nothing(sequences), Ok);
         };
         let pooled = pool(&sequences.values, &sequences.lengths, &self.config.segments, top)?;
         let parts = pooled.dim(D::Minus1)? / dim;
@@ -187,6 +229,7 @@ mod tests {
             positions: 9,
             output: 5,
             segments: Vec::new(),
+            tail: None,
             readout: Readout::ClassAndPooled(2),
         }
     }

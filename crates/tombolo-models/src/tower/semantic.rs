@@ -31,7 +31,7 @@ impl SemanticEncoder {
     pub(super) fn new(config: &TowerConfig, scope: &Scope<'_>) -> Result<Self> {
         let width = config.width;
         let small = Init::Normal(0.02);
-        let input = match config.input {
+        let input = match config.encoded() {
             TowerInput::Tokens(count) => {
                 Input::Tokens(scope.get("tokens.weight", &[count, width], Init::Normal(0.1))?)
             }

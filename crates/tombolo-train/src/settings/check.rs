@@ -36,7 +36,15 @@ impl StageSettings {
                 format!("expected a divisor of width {}, found {}", self.width, self.heads);
             return Err(invalid(&format!("{stage}.heads"), &reason));
         }
+        if stage == "text" && self.trained_blocks > 0 {
+            let reason = "expected 0: only blocks of an image backbone can be trained";
+            return Err(invalid("text.trained_blocks", reason));
+        }
         let bare = self.backbone == WORDS || self.backbone.starts_with("patches:");
+        if bare && self.trained_blocks > 0 {
+            let reason = "expected 0: there is no backbone whose blocks could be trained";
+            return Err(invalid(&format!("{stage}.trained_blocks"), reason));
+        }
         if self.output == 0 && (bare || self.pool_top == 0) {
             let reason = "0 leaves nothing to compare: it needs a backbone, and pool_top above 0";
             return Err(invalid(&format!("{stage}.output"), reason));
@@ -63,9 +71,17 @@ mod tests {
 
     #[test]
     fn what_leaves_nothing_to_train_is_refused_by_its_key() {
-        let photos = ["text.batch=0", "map.batch=0", "joint.batch=0", "image.heads=3"];
+        let photos = [
+            "text.batch=0",
+            "map.batch=0",
+            "joint.batch=0",
+            "image.heads=3",
+            "text.trained_blocks=1",
+        ];
         let photos = photos.map(|wrong| (Settings::photos(), wrong));
-        for (settings, wrong) in photos.into_iter().chain([(Settings::emoji(), "text.output=0")]) {
+        let emoji = ["text.output=0", "image.trained_blocks=2"];
+        let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));
+        for (settings, wrong) in photos.into_iter().chain(emoji) {
             let error = settings.with_assignment(wrong).unwrap().check().unwrap_err();
             let key = wrong.split('=').next().unwrap();
             assert!(error.to_string().contains(key), "{error}");

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use tombolo_models::checkpoint::Tensors;
-use tombolo_models::tower::{Tower, TowerConfig};
+use tombolo_models::tower::{TAIL, Tower, TowerConfig};
 use tombolo_models::weights::Weights;
 
 use crate::error::{Result, TrainError};
@@ -18,7 +18,7 @@ use crate::run::Step;
 use crate::schedule::one_cycle;
 use crate::settings::StageSettings;
 use crate::stage::Context;
-use crate::variables::{Sets, checkpoint, host, restore};
+use crate::variables::{Sets, assign, checkpoint, host, restore};
 use crate::views::Views;
 
 /// Chance that an item with positives is paired with another view of itself all the same.
@@ -39,13 +39,13 @@ pub struct Contrast<'a> {
 }
 
 impl<'a> Contrast<'a> {
-    /// A new tower of this stage, and its reference as a copy.
+    /// A new tower of this stage, and its reference as a copy. `initial`: the weights that do not start at random.
     ///
     /// # Errors
     /// If the tower cannot be made.
     pub fn new(
         stage: &'static str,
-        config: &TowerConfig,
+        (config, initial): (&TowerConfig, &Tensors),
         settings: &'a StageSettings,
         seed: u64,
         device: &Device,
@@ -54,7 +54,11 @@ impl<'a> Contrast<'a> {
             (Weights::trainable(seed, device), Weights::trainable(seed, device));
         let tower = Tower::new(config.clone(), &weights.root())?;
         let reference = Tower::new(config.clone(), &reference_weights.root())?;
-        let optimizer = AdamW::new(weights.variables(), settings.weight_decay);
+        for weights in [&weights, &reference_weights] {
+            assign(&weights.variables(), |name| initial.get(name))?;
+        }
+        let rate = |name: &str| trained_rate(name.starts_with(TAIL), settings);
+        let optimizer = AdamW::new(weights.variables(), settings.weight_decay).with_rates(rate);
         let terms = Terms {
             scale: Tensor::new((1.0 / settings.temperature) as f32, device)?,
             bias: Tensor::new(SIGLIP_BIAS as f32, device)?,
@@ -124,11 +128,11 @@ impl<'a> Contrast<'a> {
     ) -> Result<Tensor> {
         let partners: Vec<usize> =
             items.iter().map(|&item| positives.draw(item, SELF_PAIR, rng)).collect();
-        let queries = self.tower.class_vectors(&views.view(items, rng)?)?;
+        let queries = self.tower.trained_vectors(&views.view(items, rng)?)?;
         let partner_views = views.view(&partners, rng)?;
         let keys = match self.settings.reference {
-            true => self.reference.class_vectors(&partner_views)?.detach(),
-            false => self.tower.class_vectors(&partner_views)?,
+            true => self.reference.trained_vectors(&partner_views)?.detach(),
+            false => self.tower.trained_vectors(&partner_views)?,
         };
         let all_keys = match &self.queue.keys(&self.device)? {
             Some(queued) => Tensor::cat(&[&keys, queued], 0)?,
@@ -172,9 +176,14 @@ impl<'a> Contrast<'a> {
     }
 }
 
-/// Epochs that a stage trains for: none without a class vector.
+/// Epochs that a stage trains for: none if nothing of the tower is trained.
 pub(crate) fn epochs(settings: &StageSettings) -> usize {
-    if settings.output == 0 { 0 } else { settings.epochs }
+    if settings.output == 0 && settings.trained_blocks == 0 { 0 } else { settings.epochs }
+}
+
+/// The share of the learning rate that a weight moves with: one of the backbone's, or another.
+pub(crate) fn trained_rate(of_backbone: bool, settings: &StageSettings) -> f32 {
+    if of_backbone { settings.trained_rate as f32 } else { 1.0 }
 }
 
 /// A generator of its own for each epoch of each stage.

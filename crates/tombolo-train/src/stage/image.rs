@@ -3,6 +3,7 @@
 use tombolo_data::dataset::{Dataset, ImageSource};
 use tombolo_data::image::{Loader, LoaderConfig, Pixels};
 use tombolo_models::backbones::Backbones;
+use tombolo_models::checkpoint::Tensors;
 use tombolo_models::features::{FeatureStore, image_features};
 use tombolo_models::image::ImageBackbone;
 use tombolo_models::tower::{TowerConfig, TowerInput};
@@ -12,7 +13,7 @@ use crate::positives::Positives;
 use crate::run::{Event, Logger};
 use crate::settings::StageSettings;
 use crate::stage::text::config;
-use crate::views::{FeatureViews, PictureViews, Views};
+use crate::views::{FeatureViews, PictureViews, ViewOf, Views};
 
 /// Images as the tower reads them, and what the tower is to be.
 pub struct ImageInputs {
@@ -24,6 +25,8 @@ pub struct ImageInputs {
     pub skipped: usize,
     /// The tower's sizes.
     pub config: TowerConfig,
+    /// The weights that a new tower does not start at random: those of the backbone's trained blocks.
+    pub initial: Tensors,
     /// Fingerprint of the backbone.
     pub fingerprint: String,
 }
@@ -39,11 +42,25 @@ pub fn prepare(
     backbones: &Backbones,
     logger: &mut Logger,
 ) -> Result<ImageInputs> {
-    let (backbone, fingerprint) = backbones.image(&settings.backbone, &mut |p| logger.pull(p))?;
+    let trained = settings.trained_blocks;
+    let (backbone, fingerprint) =
+        backbones.image(&settings.backbone, trained, &mut |p| logger.pull(p))?;
+    let (tail, initial) = match trained {
+        0 => (None, Tensors::new()),
+        _ => {
+            let (tail, tensors) =
+                backbones.tail(&settings.backbone, trained, &mut |p| logger.pull(p))?;
+            (Some(tail), tensors)
+        }
+    };
     let input = config(settings, TowerInput::Vectors(backbone.dim()));
     let positions = backbone.cells().min(settings.positions);
     let segments = if backbone.segments().len() > 1 { backbone.segments() } else { Vec::new() };
-    let config = TowerConfig { positions, segments, ..input };
+    let views_of = match &tail {
+        Some(tail) => ViewOf::Part(tail.cells()),
+        None => ViewOf::Share(1.0 - settings.drop),
+    };
+    let config = TowerConfig { positions, segments, tail, ..input };
     let patch = settings.backbone.strip_prefix("patches:").and_then(|p| p.split_once('/'));
     let total = Some(sources.len() as u64);
     logger.event(Event::Begin { what: format!("images through {}", settings.backbone), total });
@@ -55,8 +72,7 @@ pub fn prepare(
             (Box::new(PictureViews::new(pictures, size, patch, &backbones.device)), read)
         }
         None => {
-            let preprocess = backbone.preprocessing().fingerprint();
-            let dir = backbones.features_dir(&settings.backbone, &fingerprint, &preprocess);
+            let dir = backbones.features_dir(&settings.backbone, &fingerprint, &backbone.reading());
             let mut store = FeatureStore::open(&dir, backbone.dim())?;
             let extraction = image_features(sources, &backbone, &mut store, &mut |progress| {
                 logger.event(Event::Advance { done: progress.done as u64, loss: None });
@@ -68,12 +84,12 @@ pub fn prepare(
             let keyed = extraction.keys.into_iter().enumerate();
             let (read, keys) = keyed.filter_map(|(i, key)| Some((i, key?))).unzip();
             let device = &backbones.device;
-            (Box::new(FeatureViews::new(store, keys, positions, settings.drop, device)), read)
+            (Box::new(FeatureViews::new(store, keys, positions, views_of, device)), read)
         }
     };
     logger.event(Event::End { summary: format!("{} images", read.len()) });
     let skipped = sources.len() - read.len();
-    Ok(ImageInputs { views, read, skipped, config, fingerprint })
+    Ok(ImageInputs { views, read, skipped, config, initial, fingerprint })
 }
 
 fn decode(

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tombolo_kernels::Dropout;
 use tombolo_models::checkpoint::Tensors;
 use tombolo_models::map::{Head, Map, MapConfig};
-use tombolo_models::tower::{Tower, TowerConfig};
+use tombolo_models::tower::{TAIL, Tower, TowerConfig};
 use tombolo_models::weights::{Init, Weights};
 
 use super::map::draw::Captions;
@@ -25,7 +25,7 @@ use crate::run::Step;
 use crate::schedule::one_cycle;
 use crate::settings::Settings;
 use crate::stage::Context;
-use crate::stage::contrast::epoch_rng;
+use crate::stage::contrast::{epoch_rng, trained_rate};
 use crate::variables::{Sets, assign, checkpoint, host, restore};
 use crate::views::Views;
 
@@ -145,7 +145,9 @@ impl<'a> Joint<'a> {
     fn new(sizes: &Sizes, settings: &'a Settings, device: &Device) -> Result<Self> {
         let model = InTraining::new(sizes, settings, device)?;
         let average = InTraining::new(sizes, settings, device)?;
-        let optimizer = AdamW::new(model.variables(), settings.joint.weight_decay);
+        let backbone = format!("image/{TAIL}.");
+        let rate = |name: &str| trained_rate(name.starts_with(&backbone), &settings.image);
+        let optimizer = AdamW::new(model.variables(), settings.joint.weight_decay).with_rates(rate);
         Ok(Self { settings, model, average, optimizer })
     }
 
@@ -196,7 +198,11 @@ impl<'a> Joint<'a> {
             .map(|&item| pairs.training_texts[captions.draw(item, rng) as usize])
             .collect();
         let model = &self.model;
-        let images = model.image.forward(&pairs.images.whole(&images)?)?;
+        let images = match model.image.config().tail {
+            Some(_) => pairs.images.view(&images, rng)?,
+            None => pairs.images.whole(&images)?,
+        };
+        let images = model.image.forward(&images)?;
         let texts = model.text.forward(&pairs.texts.whole(&texts)?)?;
         let images = self.mapped(model.map.image(), &images, rng)?;
         let texts = self.mapped(model.map.text(), &texts, rng)?;

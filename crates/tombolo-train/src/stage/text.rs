@@ -12,7 +12,7 @@ use crate::error::{Result, TrainError};
 use crate::positives::Positives;
 use crate::run::{Event, Logger};
 use crate::settings::StageSettings;
-use crate::views::{FeatureViews, Views, WordViews};
+use crate::views::{FeatureViews, ViewOf, Views, WordViews};
 
 /// Texts as the tower reads them, and what the tower is to be.
 pub struct TextInputs {
@@ -77,7 +77,13 @@ pub fn prepare(
     logger.event(Event::End { summary: format!("{} texts, {cached} from the cache", texts.len()) });
     let keys = extraction.keys.into_iter().flatten().collect();
     let config = config(settings, TowerInput::Vectors(backbone.dim()));
-    let views = FeatureViews::new(store, keys, settings.positions, settings.drop, device);
+    let views = FeatureViews::new(
+        store,
+        keys,
+        settings.positions,
+        ViewOf::Share(1.0 - settings.drop),
+        device,
+    );
     Ok(TextInputs { views: Box::new(views), config, fingerprint })
 }
 
@@ -104,6 +110,7 @@ pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig
         positions: settings.positions,
         output: settings.output,
         segments: Vec::new(),
+        tail: None,
         readout: match (settings.output, settings.pool_top) {
             (_, 0) => Readout::Class,
             (0, top) => Readout::Pooled(top),

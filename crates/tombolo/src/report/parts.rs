@@ -49,18 +49,23 @@ fn tower_facts(
         sizes.heads,
         sizes.positions
     );
+    let encoder = match sizes.readout {
+        Readout::Pooled(_) => "none".to_owned(),
+        _ => encoder,
+    };
     let pooled = 2 * sizes.segments.len().max(1);
-    let vector = match (sizes.readout, sizes.input) {
+    let vector = match (sizes.readout, sizes.encoded()) {
         (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => {
             format!("{} ({} class + {pooled} × {dim} pooled)", sizes.dim(), sizes.output)
         }
         (Readout::Pooled(_), TowerInput::Vectors(dim)) => {
-            format!("{} ({pooled} × {dim} pooled, nothing trained)", sizes.dim())
+            format!("{} ({pooled} × {dim} pooled)", sizes.dim())
         }
         _ => sizes.dim().to_string(),
     };
     let mut facts = vec![
         Fact::new("backbone", backbone(&tower.backbone)),
+        Fact::new("trained of it", counted(sizes.trained_blocks(), "last block")),
         Fact::new("encoder", encoder),
         Fact::new("vector", vector),
         Fact::new("parameters", format!("{} trained", grouped(parameters as u64))),

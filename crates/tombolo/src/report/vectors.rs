@@ -7,7 +7,7 @@ use tombolo_models::backbones::{Backbones, WORDS};
 use tombolo_models::features::{FeatureKey, FeatureStore, image_features, text_features};
 use tombolo_models::model::{Model, TowerFile};
 use tombolo_models::tower::Tower;
-use tombolo_train::views::{FeatureViews, Views};
+use tombolo_train::views::{FeatureViews, ViewOf, Views};
 use tombolo_vectors::EmbeddingMatrix;
 
 /// Inputs encoded at a time.
@@ -26,10 +26,10 @@ pub fn image_vectors(
     if part.backbone.starts_with("patches:") {
         return bare_image_vectors(model, backbones, sources);
     }
-    let (backbone, fingerprint) = backbones.image(&part.backbone, &mut |_| ())?;
+    let (backbone, fingerprint) =
+        backbones.image(&part.backbone, part.tower.trained_blocks(), &mut |_| ())?;
     check(part, &fingerprint)?;
-    let preprocess = backbone.preprocessing().fingerprint();
-    let dir = backbones.features_dir(&part.backbone, &fingerprint, &preprocess);
+    let dir = backbones.features_dir(&part.backbone, &fingerprint, &backbone.reading());
     let mut store = FeatureStore::open(&dir, backbone.dim())?;
     let extraction = image_features(sources, &backbone, &mut store, &mut |_| ())?;
     let keyed = extraction.keys.into_iter().enumerate();
@@ -96,7 +96,7 @@ fn from_features(
 ) -> anyhow::Result<EmbeddingMatrix> {
     store.map()?;
     let (positions, dim) = (tower.config().positions, tower.config().dim());
-    let views = FeatureViews::new(store, keys, positions, 0.0, &backbones.device);
+    let views = FeatureViews::new(store, keys, positions, ViewOf::Share(1.0), &backbones.device);
     let mut values = Vec::with_capacity(views.len() * dim);
     for start in (0..views.len()).step_by(BATCH) {
         let batch: Vec<usize> = (start..views.len().min(start + BATCH)).collect();
