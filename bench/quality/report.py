@@ -8,7 +8,7 @@ What the three stages reach on Flickr8K, **val** (1,000 photos, 5,000 captions; 
 Written by `bench/quality.sh`; do not edit. Rows are named in `bench/quality/rows.py` with their settings. Everything was chosen on
 val, and val is what is shown: expect a little less elsewhere. The test split was not looked at.
 
-Backbones are frozen: all-MiniLM-L6-v2 for captions, which has seen captions like these (its model card), and EfficientNet-Lite,
+Unless a row says otherwise, backbones are frozen: all-MiniLM-L6-v2 for captions, which has seen captions like these (its model card), and EfficientNet-Lite,
 trained on ImageNet, for photos. A figure is the mean over seeds, ± half the distance between the best and the worst. *Time* is the wall
 time of the command on two shared cores with features cached, and moves by a third with what else the machine does. *Trained*
 counts weights moved by a gradient, or solved for.

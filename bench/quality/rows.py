@@ -28,6 +28,7 @@ class Group:
 
 
 FROZEN = ["text.output=0", "image.output=0"]
+LITE0 = "image.backbone=efficientnet-lite0+mirror"
 PAIRS = [100, 300, 1_000, 3_000, 10_000, 30_000]
 
 
@@ -73,6 +74,15 @@ GROUPS = [
             ["text.reference=false", "image.reference=false"]),
         Row("longer", "stages text and image four epochs instead of one", ["text.epochs=4", "image.epochs=4"]),
     ]),
+    Group("backbones", "What is read of the backbones", "No stage text, no stage image, map `mlp`. *Fine-tuned*: five epochs of stage joint move the "
+          "last five blocks of the network for photos at a tenth of the map's learning rate.", [
+              Row("frozen-mlp", "layers 0, 2, 4 and 6 of all-MiniLM-L6-v2; Lite0 and Lite2 with the mirror image: the default's", FROZEN),
+              Row("last-layer", "of all-MiniLM-L6-v2 the last layer alone", [*FROZEN, "text.backbone=all-minilm-l6-v2"]),
+              Row("lite0", "Lite0 alone, with the mirror image", [*FROZEN, LITE0]),
+              Row("fine-tuned", "the same, fine-tuned",
+                  [*FROZEN, LITE0, "image.trained_blocks=5", "image.epochs=0", "joint.learning_rate=5e-4"],
+                  stages=("text", "image", "map", "joint")),
+          ]),
     Group("joint", "One stage after the other, or all together", "Stage joint moves both towers and the map by the loss of pairs. "
           "From the start: nothing was trained before it.", [
               Row("default", "the paper's three stages: the default"),

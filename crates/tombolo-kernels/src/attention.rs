@@ -1,12 +1,13 @@
 //! Multi-head self-attention over packed queries, keys and values.
 
-use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::host::{operand, with_values};
 use crate::panels::Panels;
 use crate::product::{Matrix, block_product};
 use crate::simd::{exp, multiversioned};
+use crate::softmax::masked_softmax;
 use crate::tiles::Rows;
 
 /// Multi-head self-attention (Vaswani et al. 2017, equation 1) within each of several sequences that lie
@@ -27,24 +28,33 @@ pub fn attention(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor
     qkv.contiguous()?.apply_op1(Attention { geometry, lengths: lengths.to_vec() })
 }
 
-/// [`attention`] from stock candle operations: for other devices, and to compare with. Sequences of one
-/// length are computed together, others one after the other.
+/// [`attention`] from stock candle operations and [`masked_softmax`]: for other devices, and to compare with.
+/// Sequences are padded to the longest and computed together.
 ///
 /// # Errors
 /// As [`attention`].
 pub fn attention_composed(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor> {
     let geometry = Geometry::of(qkv, heads, lengths)?;
-    let same = lengths.iter().all(|&length| length == lengths[0]);
-    if same {
-        return geometry.attend_batch(qkv, lengths.len());
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    if longest * lengths.len() == qkv.dim(0)? {
+        return geometry.attend_padded(qkv, lengths, longest);
     }
-    let mut first = 0;
-    let parts = lengths.iter().map(|&length| {
-        let part = geometry.attend_batch(&qkv.narrow(0, first, length)?, 1);
+    let (padded, own) = padding(lengths, longest);
+    let rows = |places: Vec<u32>| Tensor::new(places, qkv.device());
+    let out = geometry.attend_padded(&qkv.index_select(&rows(padded)?, 0)?, lengths, longest)?;
+    out.index_select(&rows(own)?, 0)
+}
+
+/// The row at each place of sequences padded to `longest`, a row of their own standing for padding; and the place
+/// of each row.
+fn padding(lengths: &[usize], longest: usize) -> (Vec<u32>, Vec<u32>) {
+    let (mut padded, mut own, mut first) = (Vec::new(), Vec::new(), 0);
+    for &length in lengths {
+        own.extend((0..length).map(|place| (padded.len() + place) as u32));
+        padded.extend((0..longest).map(|place| (first + place.min(length - 1)) as u32));
         first += length;
-        part
-    });
-    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)
+    }
+    (padded, own)
 }
 
 #[derive(Clone, Copy)]
@@ -70,17 +80,19 @@ impl Geometry {
         (self.head_dim as f32).powf(-0.5)
     }
 
-    /// Attention in `batch` sequences of one length.
-    fn attend_batch(&self, qkv: &Tensor, batch: usize) -> Result<Tensor> {
-        let rows = qkv.dim(0)?;
-        let split = qkv.reshape((batch, rows / batch, 3, self.heads, self.head_dim))?;
+    /// Attention in sequences that take `longest` rows each, of which the first are their own.
+    fn attend_padded(&self, qkv: &Tensor, lengths: &[usize], longest: usize) -> Result<Tensor> {
+        let batch = lengths.len();
+        let split = qkv.reshape((batch, longest, 3, self.heads, self.head_dim))?;
         let split = split.permute((2, 0, 3, 1, 4))?;
         let (q, k) = (split.get(0)?.contiguous()?, split.get(1)?.contiguous()?);
         let scores = (q.matmul(&k.t()?)? * f64::from(self.scale()))?;
-        let shifted = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
-        let weights = shifted.broadcast_div(&shifted.sum_keepdim(D::Minus1)?)?;
+        let shape = scores.shape().clone();
+        let of_row = |&length: &usize| std::iter::repeat_n(length, self.heads * longest);
+        let lengths: Vec<usize> = lengths.iter().flat_map(of_row).collect();
+        let weights = masked_softmax(&scores.reshape(((), longest))?, &lengths)?.reshape(shape)?;
         let out = weights.matmul(&split.get(2)?.contiguous()?)?;
-        out.transpose(1, 2)?.reshape((rows, self.dim))
+        out.transpose(1, 2)?.reshape((batch * longest, self.dim))
     }
 
     /// Queries (part 0), keys (1) or values (2) of one head and the first `rows` positions.

@@ -65,11 +65,13 @@ fn tower_facts(
     };
     let mut facts = vec![
         Fact::new("backbone", backbone(&tower.backbone)),
-        Fact::new("trained of it", counted(sizes.trained_blocks(), "last block")),
         Fact::new("encoder", encoder),
         Fact::new("vector", vector),
         Fact::new("parameters", format!("{} trained", grouped(parameters as u64))),
     ];
+    if sizes.trained_blocks() > 0 {
+        facts.insert(1, Fact::new("trained of it", counted(sizes.trained_blocks(), "last block")));
+    }
     if let Some(settings) = settings {
         let StageSettings { epochs, batch, learning_rate, .. } = settings;
         facts.push(Fact::new("training", training(*epochs, *batch, *learning_rate)));
