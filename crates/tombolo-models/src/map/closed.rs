@@ -105,16 +105,14 @@ impl Moments {
         let mut whitened = whitened.transpose().to_owned();
         solve_lower_triangular_in_place(images.as_ref(), whitened.as_mut(), threads());
         // `whitened` is transposed: its left singular vectors are the images'.
-        let svd = whitened.thin_svd().map_err(|e| singular("the whitened cross-covariance", e))?;
-        let dim = dim.min(svd.U().ncols()).min(svd.V().ncols());
-        let correlations = svd.S();
-        let side = |vectors: MatRef<'_, f64>, factor: &Mat<f64>| {
-            let mut weight =
-                Mat::from_fn(vectors.nrows(), dim, |i, j| vectors[(i, j)] * correlations[j]);
+        let (image, correlations, text) = leading_singular(whitened.as_ref(), dim)?;
+        let side = |vectors: Mat<f64>, factor: &Mat<f64>| {
+            let scaled = |i, j| vectors[(i, j)] * correlations[j];
+            let mut weight = Mat::from_fn(vectors.nrows(), correlations.len(), scaled);
             solve_upper_triangular_in_place(factor.transpose(), weight.as_mut(), threads());
             weight
         };
-        let (text, image) = (side(svd.V(), &texts), side(svd.U(), &images));
+        let (text, image) = (side(text, &texts), side(image, &images));
         self.map(Some(text), Some(image), device)
     }
 
@@ -123,6 +121,36 @@ impl Moments {
         let image = Head::closed(&self.image_standard, image.map(row_major), device)?;
         Ok(Map::new(text, image))
     }
+}
+
+/// The `count` largest singular values of a matrix, with the vectors on its left and on its right.
+///
+/// From the eigenvectors of the smaller of its two products with itself: small singular values lose digits, and the
+/// largest are wanted, several times sooner than by a decomposition of the whole.
+fn leading_singular(
+    matrix: MatRef<'_, f64>,
+    count: usize,
+) -> Result<(Mat<f64>, Vec<f64>, Mat<f64>)> {
+    if matrix.nrows() < matrix.ncols() {
+        let (right, values, left) = leading_singular(matrix.transpose(), count)?;
+        return Ok((left, values, right));
+    }
+    let product = matrix.transpose() * matrix;
+    let eigen = product
+        .self_adjoint_eigen(Side::Lower)
+        .map_err(|e| singular("the whitened cross-covariance", e))?;
+    // In ascending order.
+    let last = matrix.ncols() - 1;
+    let count = count.min(matrix.ncols());
+    let values: Vec<f64> = (0..count).map(|j| eigen.S()[last - j].max(0.0).sqrt()).collect();
+    let right = Mat::from_fn(matrix.ncols(), count, |i, j| eigen.U()[(i, last - j)]);
+    let mut left = matrix * &right;
+    for (j, value) in values.iter().enumerate() {
+        for i in 0..left.nrows() {
+            left[(i, j)] /= value.max(1e-12);
+        }
+    }
+    Ok((left, values, right))
 }
 
 fn standardised(rows: &[f32], dim: usize, standard: &Standardise) -> Mat<f64> {
@@ -204,6 +232,24 @@ mod tests {
         ];
         for map in maps {
             assert!(recall_at_1(&map, &texts, &images, &of) > 0.97);
+        }
+    }
+
+    #[test]
+    fn leading_singular_vectors_are_those_of_the_whole_decomposition() {
+        let value = |i: usize, j: usize| ((i * 31 + j * 17) * 7919 % 1009) as f64 / 504.5 - 1.0;
+        for (rows, columns) in [(9, 5), (5, 9)] {
+            let matrix = Mat::from_fn(rows, columns, value);
+            let (left, values, right) = leading_singular(matrix.as_ref(), 3).unwrap();
+            let svd = matrix.thin_svd().unwrap();
+            for j in 0..3 {
+                assert!((values[j] - svd.S()[j]).abs() < 1e-9);
+                let dot = |a: &Mat<f64>, b: MatRef<'_, f64>| {
+                    (0..a.nrows()).map(|i| a[(i, j)] * b[(i, j)]).sum::<f64>()
+                };
+                let (u, v) = (dot(&left, svd.U()), dot(&right, svd.V()));
+                assert!((u.abs() - 1.0).abs() < 1e-9 && (u - v).abs() < 1e-9, "{u}, {v}");
+            }
         }
     }
 
