@@ -160,6 +160,10 @@ impl ModelError {
             Self::Layers { last, .. } => {
                 Some(format!("name layers after an @, as `all-minilm-l6-v2@0,{last}`; 0 is the embeddings"))
             }
+            Self::Untrainable { .. } => Some(
+                "try `--set image.backbone=efficientnet-lite0+mirror`, or `image.trained_blocks=0`"
+                    .into(),
+            ),
             Self::Busy { .. } => Some(
                 "wait until the other training is done (this one can then --resume), or set another \
                  TOMBOLO_HOME"
