@@ -6,8 +6,7 @@ use rayon::prelude::*;
 use crate::host::{operand, with_values};
 use crate::panels::Panels;
 use crate::product::{Matrix, block_product};
-use crate::simd::{exp, multiversioned};
-use crate::softmax::masked_softmax;
+use crate::softmax::{masked_softmax, softmax_gradient, softmax_rows};
 use crate::tiles::Rows;
 
 /// Multi-head self-attention (Vaswani et al. 2017, equation 1) within each of several sequences that lie
@@ -251,42 +250,5 @@ impl CustomOp1 for Attention {
             })
         })??;
         Ok(Some(Tensor::from_vec(grad_qkv, qkv.shape(), qkv.device())?))
-    }
-}
-
-multiversioned! {
-    /// softmax(`scale` · row) over the first `length` values of each row, the rest zero. Whole rows are taken
-    /// to the power, so that no values are left over from the vectors.
-    pub(crate) fn softmax_rows(scores: &mut [f32], width: usize, length: usize, scale: f32) {
-        for row in scores.chunks_exact_mut(width) {
-            let max = lanes(&row[..length], f32::NEG_INFINITY, |a, b| if a > b { a } else { b });
-            row.iter_mut().for_each(|x| *x = exp(scale * (*x - max)));
-            row[length..].fill(0.0);
-            let inverse = 1.0 / lanes(row, 0.0, |a, b| a + b);
-            row.iter_mut().for_each(|x| *x *= inverse);
-        }
-    }
-}
-
-/// A row folded in eight lanes, so that it vectorises.
-#[inline(always)]
-fn lanes(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [start; 8];
-    let (whole, rest) = row.as_chunks::<8>();
-    for chunk in whole {
-        for i in 0..8 {
-            lanes[i] = f(lanes[i], chunk[i]);
-        }
-    }
-    lanes.into_iter().chain(rest.iter().copied()).fold(start, f)
-}
-
-multiversioned! {
-    /// Turns the gradient of the weights, `[length, length]`, into that of the scores.
-    pub(crate) fn softmax_gradient(grad: &mut [f32], weights: &[f32], length: usize, width: usize) {
-        for (grad, weights) in grad.chunks_exact_mut(length).zip(weights.chunks_exact(width)) {
-            let dot: f32 = grad.iter().zip(weights).map(|(g, w)| g * w).sum();
-            grad.iter_mut().zip(weights).for_each(|(g, w)| *g = w * (*g - dot));
-        }
     }
 }

@@ -1,5 +1,9 @@
 //! Depthwise convolution over lines that carry their own padding.
 
+mod trained;
+
+pub use trained::{depthwise, depthwise_composed};
+
 use crate::lanes::{Isa, Lanes, over_lanes};
 
 /// Values in a line of the cache.

@@ -3,9 +3,9 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::Depthwise;
 use crate::activation::sum_in_order;
 use crate::conv::{Conv2d, inside};
-use crate::depthwise::Depthwise;
 use crate::host::{operand, with_values};
 use crate::lanes::Isa;
 use crate::simd::multiversioned;
@@ -36,7 +36,7 @@ pub fn depthwise(x: &Tensor, weight: &Tensor, bias: &Tensor, conv: Conv2d) -> Re
     if !x.device().is_cpu() {
         return depthwise_composed(x, weight, bias, conv);
     }
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Convolution(conv))
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Trained(conv))
 }
 
 /// [`depthwise`] from stock candle operations: for other devices, and to compare with.
@@ -66,9 +66,10 @@ pub fn depthwise_composed(
     out.broadcast_add(bias)?.clamp(0f32, 6f32)
 }
 
-struct Convolution(Conv2d);
+/// The operation of candle.
+struct Trained(Conv2d);
 
-impl Convolution {
+impl Trained {
     fn forward(&self, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
         let (conv, channels) = (self.0, bias.len());
         let layer = Depthwise::new(Isa::best(), (conv.kernel, conv.stride), weight, bias);
@@ -124,7 +125,7 @@ impl Convolution {
     }
 }
 
-impl CustomOp3 for Convolution {
+impl CustomOp3 for Trained {
     fn name(&self) -> &'static str {
         "depthwise"
     }
