@@ -193,7 +193,10 @@ impl<'a> Session<'a> {
         let backbone = (settings.backbone.as_str(), fingerprint);
         let (dir, precision) = (self.run.dir(), self.precision());
         let file = save_tower(dir, stage.as_str(), &tensors, config, backbone, precision)?;
-        let parameters: usize = tensors.values().map(|t| t.data.len()).sum();
+        let parameters = match epochs(&settings) {
+            0 => 0,
+            _ => tensors.values().map(|t| t.data.len()).sum::<usize>(),
+        };
         match stage {
             Stage::Text => self.model.text = Some(file),
             _ => self.model.image = Some(file),

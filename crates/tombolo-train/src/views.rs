@@ -250,3 +250,21 @@ impl Views for PictureViews {
         self.sequences(items, &changes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn a_view_is_a_share_of_the_rows_or_one_whole_part() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let share = ViewOf::Share(0.5).draw(8, &mut rng);
+        assert_eq!(share.len(), 4);
+        assert!(share.is_sorted());
+        let parts: Vec<Vec<usize>> = (0..20).map(|_| ViewOf::Part(3).draw(6, &mut rng)).collect();
+        assert!(parts.iter().all(|part| *part == [0, 1, 2] || *part == [3, 4, 5]));
+        assert!(parts.iter().any(|part| *part != parts[0]));
+    }
+}

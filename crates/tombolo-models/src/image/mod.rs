@@ -10,7 +10,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use tombolo_data::image::{Filter, Fit, Preprocess};
 
-pub use efficientnet::{EFFICIENTNET_DIM, EfficientNet, Variant};
+pub use efficientnet::{EfficientNet, Variant};
 pub use preprocessing::Preprocessing;
 pub use vit::{Vit, VitConfig};
 

@@ -46,21 +46,19 @@ pub fn prepare(
     let (backbone, fingerprint) =
         backbones.image(&settings.backbone, trained, &mut |p| logger.pull(p))?;
     let (tail, initial) = match trained {
-        0 => (None, Tensors::new()),
-        _ => {
-            let (tail, tensors) =
-                backbones.tail(&settings.backbone, trained, &mut |p| logger.pull(p))?;
-            (Some(tail), tensors)
-        }
+        0 => None,
+        _ => Some(backbones.tail(&settings.backbone, trained, &mut |p| logger.pull(p))?),
+    }
+    .unzip();
+    // Blocks of a network read whole feature maps.
+    let (view, positions) = match &tail {
+        Some(tail) => (ViewOf::Part(tail.cells()), backbone.cells()),
+        None => (ViewOf::Share(1.0 - settings.drop), backbone.cells().min(settings.positions)),
     };
     let input = config(settings, TowerInput::Vectors(backbone.dim()));
-    let positions = backbone.cells().min(settings.positions);
     let segments = if backbone.segments().len() > 1 { backbone.segments() } else { Vec::new() };
-    let views_of = match &tail {
-        Some(tail) => ViewOf::Part(tail.cells()),
-        None => ViewOf::Share(1.0 - settings.drop),
-    };
     let config = TowerConfig { positions, segments, tail, ..input };
+    let initial = initial.unwrap_or_default();
     let patch = settings.backbone.strip_prefix("patches:").and_then(|p| p.split_once('/'));
     let total = Some(sources.len() as u64);
     logger.event(Event::Begin { what: format!("images through {}", settings.backbone), total });
@@ -84,7 +82,7 @@ pub fn prepare(
             let keyed = extraction.keys.into_iter().enumerate();
             let (read, keys) = keyed.filter_map(|(i, key)| Some((i, key?))).unzip();
             let device = &backbones.device;
-            (Box::new(FeatureViews::new(store, keys, positions, views_of, device)), read)
+            (Box::new(FeatureViews::new(store, keys, positions, view, device)), read)
         }
     };
     logger.event(Event::End { summary: format!("{} images", read.len()) });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tombolo_models::backbones::{WORDS, text_model};
 use tombolo_models::catalogue::Entry;
 use tombolo_models::checkpoint::{self, CheckpointError};
 use tombolo_models::model::{Model, TowerFile};
@@ -42,16 +43,15 @@ fn tower_facts(
     parameters: usize,
 ) -> Vec<Fact> {
     let sizes = &tower.tower;
-    let encoder = format!(
-        "{} × {}, {} heads, {} positions",
-        counted(sizes.layers, "layer"),
-        sizes.width,
-        sizes.heads,
-        sizes.positions
-    );
     let encoder = match sizes.readout {
         Readout::Pooled(_) => "none".to_owned(),
-        _ => encoder,
+        _ => format!(
+            "{} × {}, {} heads, {} positions",
+            counted(sizes.layers, "layer"),
+            sizes.width,
+            sizes.heads,
+            sizes.positions
+        ),
     };
     let pooled = 2 * sizes.segments.len().max(1);
     let vector = match (sizes.readout, sizes.encoded()) {
@@ -80,7 +80,7 @@ fn tower_facts(
 }
 
 fn backbone(name: &str) -> String {
-    if name == tombolo_models::backbones::WORDS {
+    if name == WORDS {
         return "none: the words themselves".to_owned();
     }
     if let Some((size, patch)) =
@@ -88,7 +88,7 @@ fn backbone(name: &str) -> String {
     {
         return format!("none: patches of {patch} × {patch} out of {size} × {size} pixels");
     }
-    match Entry::parse(name).ok().and_then(|entry| entry.parameters) {
+    match Entry::parse(text_model(name)).ok().and_then(|entry| entry.parameters) {
         Some(parameters) => format!("{name}, {:.1} M parameters, frozen", parameters as f64 / 1e6),
         None => format!("{name}, frozen"),
     }
