@@ -4,12 +4,17 @@
 //! left-hand side is read where it is. Each sum runs over the depth in order, whatever the number of rows
 //! and wherever a row stands among them: a row's result does not depend on its neighbours.
 
+use std::mem::MaybeUninit;
+
 use crate::activation::Activation;
 use crate::curves::activate;
 use crate::lanes::{Isa, Lanes, over_lanes};
 
 /// Rows whose values stay in the core's cache while the panels pass by.
 const BLOCK: usize = 48;
+
+/// Rows of the highest tile of any instruction set.
+const MOST_ROWS: usize = 12;
 
 /// Widest tile of any instruction set, in columns.
 pub(crate) const WIDEST: usize = 32;
@@ -180,39 +185,64 @@ unsafe fn tile<L: Lanes, const R: usize>(strip: &Strip<'_>, left: *const f32, of
             Some(bias) => [L::load(bias), L::load(bias.add(L::COUNT))],
             None => [L::splat(0.0); 2],
         };
-        if strip.columns < 2 * L::COUNT {
-            finish_rows::<L, R, false, false>(strip, &sums, bias, offsets);
-        } else if strip.finish.activation == Activation::Relu6 && !strip.finish.accumulate {
-            finish_rows::<L, R, true, true>(strip, &sums, bias, offsets);
+        let whole = strip.columns == 2 * L::COUNT;
+        if whole && strip.finish.activation == Activation::Relu6 && !strip.finish.accumulate {
+            relu6_rows::<L, R>(strip, &sums, bias, offsets);
         } else {
-            finish_rows::<L, R, true, false>(strip, &sums, bias, offsets);
+            // Into memory first: a loop over registers must be unrolled, and one with a choice of activations in it
+            // is too long for that. Then the sums would lie in memory throughout.
+            let mut stored = [MaybeUninit::<f32>::uninit(); MOST_ROWS * WIDEST];
+            let stored = stored.as_mut_ptr().cast::<f32>();
+            for (r, sums) in sums.iter().enumerate() {
+                L::store(stored.add(2 * r * L::COUNT), sums[0]);
+                L::store(stored.add((2 * r + 1) * L::COUNT), sums[1]);
+            }
+            finish_rows::<L>(strip, stored, bias, offsets);
         }
     }
 }
 
-/// Finishes and stores the sums of R rows. `WHOLE`: all columns of the panel are the result's. `RELU6`: that
-/// is the activation and the result is new; a case of its own because it follows products so short that a
-/// choice in each row would cost as much.
+/// Finishes and stores the sums of R rows where ReLU6 is the activation and the result is new: products so short that a
+/// choice in each row would cost as much are followed by it.
 #[inline(always)]
-unsafe fn finish_rows<L: Lanes, const R: usize, const WHOLE: bool, const RELU6: bool>(
+unsafe fn relu6_rows<L: Lanes, const R: usize>(
     strip: &Strip<'_>,
     sums: &[[L::V; 2]; R],
     bias: [L::V; 2],
     offsets: &[usize],
 ) {
-    let (activation, accumulate) = match RELU6 {
-        true => (Activation::Relu6, false),
-        false => (strip.finish.activation, strip.finish.accumulate),
-    };
-    // SAFETY: the caller's: R offsets, each with room for the columns of the strip.
+    // SAFETY: the caller's: R offsets, each with room for two vectors.
     unsafe {
         for (r, sums) in sums.iter().enumerate() {
             let out = strip.out.add(*offsets.get_unchecked(r));
             let results = [
-                activate::<L>(L::add(sums[0], bias[0]), activation),
-                activate::<L>(L::add(sums[1], bias[1]), activation),
+                activate::<L>(L::add(sums[0], bias[0]), Activation::Relu6),
+                activate::<L>(L::add(sums[1], bias[1]), Activation::Relu6),
             ];
-            match WHOLE {
+            put::<L>(results, out, false);
+        }
+    }
+}
+
+/// Finishes and stores the sums of the rows at `offsets`, two vectors of each at `sums`.
+#[inline(always)]
+unsafe fn finish_rows<L: Lanes>(
+    strip: &Strip<'_>,
+    sums: *const f32,
+    bias: [L::V; 2],
+    offsets: &[usize],
+) {
+    let Finish { activation, accumulate, .. } = strip.finish;
+    // SAFETY: the caller's: two vectors at `sums` and room for the columns of the strip at each offset.
+    unsafe {
+        for (r, offset) in offsets.iter().enumerate() {
+            let sums = sums.add(2 * r * L::COUNT);
+            let results = [
+                activate::<L>(L::add(L::load(sums), bias[0]), activation),
+                activate::<L>(L::add(L::load(sums.add(L::COUNT)), bias[1]), activation),
+            ];
+            let out = strip.out.add(*offset);
+            match strip.columns == 2 * L::COUNT {
                 true => put::<L>(results, out, accumulate),
                 false => put_some::<L>(results, out, strip.columns, accumulate),
             }
