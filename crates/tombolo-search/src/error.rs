@@ -58,6 +58,22 @@ pub enum SearchError {
         path: PathBuf,
     },
 
+    /// A filter's time that is none.
+    #[error("{field}: expected a time such as 2019, 2019-05 or 2019-05-31, found {found:?}")]
+    Time {
+        /// The filter's field.
+        field: &'static str,
+        /// What it is.
+        found: String,
+    },
+
+    /// A place to go on from that no page has named.
+    #[error("expected the cursor of another page, found {found:?}")]
+    Cursor {
+        /// What was given.
+        found: String,
+    },
+
     /// A query or a map of another dimension.
     #[error("{}: expected {what} of {expected} dimensions, found {found}", path.display())]
     Dim {
@@ -165,6 +181,8 @@ impl SearchError {
             },
             Self::Graph { .. } => "searches work without it; the next `tombolo index` tries again",
             Self::Dim { .. } => "query and library must come from the same model",
+            Self::Time { .. } => "write the year first, as in 2019-05-31",
+            Self::Cursor { .. } => "begin again without one",
             Self::VectorCount { .. } | Self::Model { .. } => return None,
         };
         Some(hint.to_owned())

@@ -22,12 +22,19 @@
 
 mod encoder;
 mod error;
+mod expression;
+mod filter;
 mod index;
 mod library;
 
 pub use encoder::{BoxError, GalleryMap, ImageEncoder};
 pub use error::SearchError;
+pub use expression::{Expression, ExpressionError, Term};
+pub use filter::{Filter, Orientation};
 pub use index::{IndexItem, IndexOptions, IndexSummary, ItemList, Progress, Skipped};
 #[cfg(feature = "hnsw")]
 pub use library::LinkOptions;
-pub use library::{Hit, Item, Library, LibraryWriter, Method, SearchOptions};
+pub use library::{
+    Cursor, Facets, Hit, Item, Library, LibraryWriter, Likeness, Method, Odds, Order, Page,
+    PageOptions, SearchOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
+};

@@ -40,6 +40,8 @@ pub struct Metadata {
     pub orientation: u8,
     /// EXIF time of exposure in ISO 8601, as in `2024-05-31T18:03:59+02:00`.
     pub taken_at: Option<String>,
+    /// Make and model of the camera, from EXIF.
+    pub camera: Option<String>,
 }
 
 /// A picture and what is known of it.
@@ -79,7 +81,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
         // Damaged EXIF is no reason to refuse a picture.
         _ => decoder.exif_metadata().ok().flatten(),
     };
-    let Facts { orientation, taken_at } = Facts::read(exif);
+    let Facts { orientation, taken_at, camera } = Facts::read(exif);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     if let Some(turn) = Orientation::from_exif(orientation) {
         picture.apply_orientation(turn);
@@ -92,6 +94,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
             stored_height: height,
             orientation,
             taken_at,
+            camera,
         },
     })
 }

@@ -3,6 +3,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
+use tombolo_data::image::Metadata;
 use tombolo_vectors::EmbeddingMatrix;
 
 use super::prepare::{Outcome, Prepared};
@@ -55,11 +56,12 @@ impl<'a, E: ImageEncoder> Batch<'a, E> {
         let Prepared { work, blake3, caption, outcome } = prepared;
         let mut input = None;
         let content = match outcome {
-            Outcome::New { input: new, width, height, taken_at } => {
+            Outcome::New { input: new, width, height, metadata } => {
                 input = Some(self.inputs.len());
                 self.inputs.push(new);
                 // The row is known once the batch is encoded.
-                Ok(Content { width, height, taken_at, vector_row: usize::MAX })
+                let Metadata { taken_at, camera, .. } = metadata;
+                Ok(Content { width, height, taken_at, camera, vector_row: usize::MAX })
             }
             Outcome::Known(content) => Ok(content),
             Outcome::Repeated(hash) => {

@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 
 use blake3::Hash;
 use rayon::prelude::*;
-use tombolo_data::image::{DecodeError, ImageError, Limits, decode};
+use tombolo_data::image::{DecodeError, ImageError, Limits, Metadata, decode};
 
 use super::plan::Work;
 use crate::library::{Content, Records};
@@ -24,7 +24,7 @@ pub(super) struct Prepared<I> {
 /// What its bytes turned out to be.
 pub(super) enum Outcome<I> {
     /// To encode.
-    New { input: I, width: u32, height: u32, taken_at: Option<String> },
+    New { input: I, width: u32, height: u32, metadata: Metadata },
     /// The library has this content.
     Known(Content),
     /// The content of a picture that came before in this run.
@@ -104,13 +104,13 @@ impl<E: ImageEncoder> Prepare<'_, E> {
         let attempt = AssertUnwindSafe(|| {
             decode(bytes, &self.limits).map(|photo| {
                 let size = (photo.pixels.width as u32, photo.pixels.height as u32);
-                let taken_at = photo.metadata.taken_at.clone();
-                (size, taken_at, self.encoder.prepare(photo))
+                let metadata = photo.metadata.clone();
+                (size, metadata, self.encoder.prepare(photo))
             })
         });
         match catch_unwind(attempt) {
-            Ok(Ok(((width, height), taken_at, input))) => {
-                Outcome::New { input, width, height, taken_at }
+            Ok(Ok(((width, height), metadata, input))) => {
+                Outcome::New { input, width, height, metadata }
             }
             Ok(Err(error)) => Outcome::Broken(error.to_string()),
             Err(_) => Outcome::Broken("the decoder gave up on it".to_owned()),

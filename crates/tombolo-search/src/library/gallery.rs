@@ -101,6 +101,7 @@ impl Gallery {
 }
 
 /// Which rows an item refers to.
+#[derive(Clone)]
 pub(super) enum Live {
     All,
     Some(Vec<u64>),
@@ -116,7 +117,7 @@ impl Live {
         Self::Some(bits)
     }
 
-    fn contains(&self, row: usize) -> bool {
+    pub(super) fn contains(&self, row: usize) -> bool {
         match self {
             Self::All => true,
             Self::Some(bits) => bits[row / 64] >> (row % 64) & 1 == 1,

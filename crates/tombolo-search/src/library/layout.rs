@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::durable::write_whole;
 use crate::SearchError;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MANIFEST: &str = "library.toml";
 const LOCK: &str = "library.lock";
 const RECORDS: &str = "items.sqlite";
@@ -172,7 +172,7 @@ mod tests {
         let newer = Manifest { format: FORMAT + 1, ..Manifest::new("t", 4) };
         layout.write_manifest(&newer).unwrap();
         let error = layout.manifest().unwrap_err();
-        assert!(error.to_string().ends_with("expected a library of format 1, found format 2"));
+        assert!(error.to_string().ends_with("expected a library of format 2, found format 3"));
         assert!(error.hint().unwrap().contains("update"));
     }
 }

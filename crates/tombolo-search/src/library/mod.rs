@@ -1,6 +1,7 @@
 //! The library on disk.
 
 mod durable;
+mod facets;
 mod gallery;
 #[cfg(feature = "hnsw")]
 mod graph;
@@ -8,14 +9,19 @@ mod layout;
 #[cfg(feature = "hnsw")]
 mod link;
 mod mapped;
+mod page;
 mod reader;
 mod records;
 mod segments;
 mod writer;
 
+pub use facets::Facets;
 pub use gallery::Method;
 #[cfg(feature = "hnsw")]
 pub use link::LinkOptions;
+pub use page::{
+    Cursor, Likeness, Odds, Order, Page, PageOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
+};
 pub use reader::{Hit, Library, SearchOptions};
 pub use records::Item;
 pub(crate) use records::{Content, Known, NewItem, Records, Stamp};

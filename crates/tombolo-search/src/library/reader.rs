@@ -51,10 +51,10 @@ pub struct Library {
 }
 
 /// The vectors as of one version of the records.
-struct Snapshot {
+pub(super) struct Snapshot {
     version: i64,
-    raw: Arc<Gallery>,
-    live: Live,
+    pub(super) raw: Arc<Gallery>,
+    pub(super) live: Live,
     mapped: Mutex<HashMap<String, Arc<Gallery>>>,
 }
 
@@ -119,6 +119,14 @@ impl Library {
     /// [`SearchError::Records`].
     pub fn item(&self, id: &str) -> Result<Option<Item>, SearchError> {
         self.records().item(id)
+    }
+
+    /// Tags of a photo, in order.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`].
+    pub fn tags(&self, item: &Item) -> Result<Vec<String>, SearchError> {
+        self.records().tags(&item.path)
     }
 
     /// Photos by path, page by page: those after `path` (`""` for the first), at most `limit`.
@@ -199,7 +207,7 @@ impl Library {
     }
 
     /// The vectors of the records' present version, mapped again only when that has changed.
-    fn snapshot(&self) -> Result<Arc<Snapshot>, SearchError> {
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, SearchError> {
         let mut current = lock(&self.snapshot);
         let records = self.records();
         // Read before the rows: a commit in between makes the snapshot look older than it is, which
@@ -219,7 +227,7 @@ impl Library {
         Ok(snapshot)
     }
 
-    fn mapped(
+    pub(super) fn mapped(
         &self,
         snapshot: &Snapshot,
         map: &dyn GalleryMap,
@@ -235,7 +243,7 @@ impl Library {
         Ok(gallery)
     }
 
-    fn records(&self) -> MutexGuard<'_, Records> {
+    pub(super) fn records(&self) -> MutexGuard<'_, Records> {
         lock(&self.records)
     }
 

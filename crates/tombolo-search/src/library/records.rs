@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blake3::Hash;
+use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, named_params, params};
 
 use crate::SearchError;
+use crate::filter::Condition;
 
 const SCHEMA: &str = "
 BEGIN;
@@ -20,28 +22,37 @@ CREATE TABLE IF NOT EXISTS items (
   width       INTEGER,
   height      INTEGER,
   taken_at    TEXT,
+  camera      TEXT,
   caption     TEXT,
   vector_row  INTEGER,
   state       TEXT NOT NULL CHECK (state IN ('ready', 'broken')),
   reason      TEXT,
+  -- When it was taken, or else last changed.
+  moment      TEXT AS (coalesce(substr(taken_at, 1, 19), strftime('%Y-%m-%dT%H:%M:%S', modified_ns / 1000000000, 'unixepoch'))) STORED,
   CHECK ((state = 'ready') = (vector_row IS NOT NULL))
 ) STRICT;
 CREATE INDEX IF NOT EXISTS items_by_row ON items (vector_row) WHERE vector_row IS NOT NULL;
 CREATE INDEX IF NOT EXISTS items_by_content ON items (blake3);
+CREATE INDEX IF NOT EXISTS items_by_moment ON items (moment, id) WHERE vector_row IS NOT NULL;
+CREATE TABLE IF NOT EXISTS tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (path, tag)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS paths_by_tag ON tags (tag);
 CREATE TABLE IF NOT EXISTS vectors (only INTEGER PRIMARY KEY CHECK (only = 0), rows INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO vectors VALUES (0, 0);
 COMMIT;
 ";
 
-const ITEM: &str = "SELECT id, path, size, modified_ns, blake3, width, height, taken_at, caption, vector_row FROM items";
+const ITEM: &str = "SELECT id, path, size, modified_ns, blake3, width, height, taken_at, camera, caption, vector_row, moment FROM items";
 
 const UPSERT: &str = "
-INSERT INTO items VALUES (:id, :path, :size, :modified_ns, :caption_stamp, :blake3, :width, :height,
-                          :taken_at, :caption, :vector_row, :state, :reason)
+INSERT INTO items (id, path, size, modified_ns, caption_stamp, blake3, width, height, taken_at, camera, caption, vector_row,
+                   state, reason)
+VALUES (:id, :path, :size, :modified_ns, :caption_stamp, :blake3, :width, :height, :taken_at, :camera, :caption, :vector_row,
+        :state, :reason)
 ON CONFLICT (path) DO UPDATE SET
   size = excluded.size, modified_ns = excluded.modified_ns, caption_stamp = excluded.caption_stamp,
   blake3 = excluded.blake3, width = excluded.width, height = excluded.height,
-  taken_at = excluded.taken_at, caption = excluded.caption, vector_row = excluded.vector_row,
+  taken_at = excluded.taken_at, camera = excluded.camera, caption = excluded.caption,
+  vector_row = excluded.vector_row,
   state = excluded.state, reason = excluded.reason";
 
 /// What is known of a photo in the library.
@@ -63,10 +74,14 @@ pub struct Item {
     pub height: u32,
     /// EXIF time of exposure in ISO 8601.
     pub taken_at: Option<String>,
+    /// Make and model of the camera, from EXIF.
+    pub camera: Option<String>,
     /// First line of the `.txt` beside it, or as given.
     pub caption: Option<String>,
     /// Where its raw vector is.
     pub(crate) vector_row: usize,
+    /// When it was taken, or else last changed: what photos are sorted by.
+    pub(crate) moment: String,
 }
 
 /// What shows, without reading a file, that it has not changed.
@@ -84,6 +99,7 @@ pub(crate) struct Content {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) taken_at: Option<String>,
+    pub(crate) camera: Option<String>,
     pub(crate) vector_row: usize,
 }
 
@@ -217,6 +233,94 @@ impl Records {
         self.items(condition, params![path, limit])
     }
 
+    /// The items that share a vector row and pass a filter, by path.
+    pub(crate) fn items_where(&self, row: usize, condition: &Condition) -> Found<Vec<Item>> {
+        let sql = format!("WHERE vector_row = ? AND {} ORDER BY path", condition.sql);
+        let row = Value::from(row as i64);
+        let values = std::iter::once(&row).chain(&condition.values);
+        let read = || {
+            let mut statement = self.connection.prepare_cached(&format!("{ITEM} {sql}"))?;
+            statement.query_map(rusqlite::params_from_iter(values), item_of_row)?.collect()
+        };
+        self.check(read())
+    }
+
+    /// In ascending order the rows of the items that pass a filter.
+    pub(crate) fn rows_where(&self, condition: &Condition) -> Found<Vec<usize>> {
+        let sql = format!(
+            "SELECT DISTINCT vector_row FROM items WHERE vector_row IS NOT NULL AND {} ORDER BY vector_row",
+            condition.sql
+        );
+        let read = || {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let values = rusqlite::params_from_iter(&condition.values);
+            statement.query_map(values, |row| row.get(0))?.collect()
+        };
+        self.check(read())
+    }
+
+    /// Shows items that pass a filter by time, the latest or the earliest first, those after a time and id, until `see`
+    /// has seen enough.
+    pub(crate) fn by_moment(
+        &self,
+        newest: bool,
+        after: Option<(&str, &str)>,
+        condition: &Condition,
+        mut see: impl FnMut(Item) -> bool,
+    ) -> Found<()> {
+        let (order, comparison) = if newest { ("DESC", "<") } else { ("ASC", ">") };
+        let (moment, id) = after.unwrap_or(if newest { ("~", "") } else { ("", "") });
+        let sql = format!(
+            "{ITEM} WHERE vector_row IS NOT NULL AND (moment, id) {comparison} (?, ?) AND {} \
+             ORDER BY moment {order}, id {order}",
+            condition.sql
+        );
+        let ends = [moment, id].map(|text| Value::from(text.to_owned()));
+        let mut read = || {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let values = ends.iter().chain(&condition.values);
+            let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+            while let Some(row) = rows.next()? {
+                if !see(item_of_row(row)?) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let result = read();
+        self.check(result)
+    }
+
+    /// Tags of the item at a path, in order.
+    pub(crate) fn tags(&self, path: &str) -> Found<Vec<String>> {
+        self.texts("SELECT tag FROM tags WHERE path = ?1 ORDER BY tag", params![path])
+    }
+
+    /// The first column of what a query finds.
+    pub(crate) fn texts(&self, sql: &str, params: &[&dyn rusqlite::ToSql]) -> Found<Vec<String>> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_map(params, |row| row.get(0))?.collect()
+        };
+        self.check(read())
+    }
+
+    /// Gives each of these paths these tags and no others, at once or not at all.
+    pub(crate) fn set_tags(&mut self, tags: &[(String, Vec<String>)]) -> Found<()> {
+        let write = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            for (path, tags) in tags {
+                transaction.prepare_cached("DELETE FROM tags WHERE path = ?1")?.execute([path])?;
+                let mut insert =
+                    transaction.prepare_cached("INSERT OR IGNORE INTO tags VALUES (?1, ?2)")?;
+                tags.iter().try_for_each(|tag| insert.execute([path, tag]).map(drop))?;
+            }
+            transaction.commit()
+        };
+        let result = write(&mut self.connection);
+        self.check(result)
+    }
+
     fn items(&self, condition: &str, params: &[&dyn rusqlite::ToSql]) -> Found<Vec<Item>> {
         let read = || {
             let mut statement = self.connection.prepare_cached(&format!("{ITEM} {condition}"))?;
@@ -229,7 +333,7 @@ impl Records {
     pub(crate) fn content(&self, blake3: &Hash) -> Found<Option<Content>> {
         let read = || {
             let mut statement = self.connection.prepare_cached(
-                "SELECT width, height, taken_at, vector_row FROM items \
+                "SELECT width, height, taken_at, camera, vector_row FROM items \
                  WHERE blake3 = ?1 AND state = 'ready' LIMIT 1",
             )?;
             let content = |row: &Row<'_>| {
@@ -237,7 +341,8 @@ impl Records {
                     width: row.get(0)?,
                     height: row.get(1)?,
                     taken_at: row.get(2)?,
-                    vector_row: row.get(3)?,
+                    camera: row.get(3)?,
+                    vector_row: row.get(4)?,
                 })
             };
             statement.query_row([blake3.as_bytes()], content).optional()
@@ -312,6 +417,7 @@ fn upsert(connection: &Connection, item: &NewItem) -> rusqlite::Result<()> {
         ":width": content.ok().map(|content| content.width),
         ":height": content.ok().map(|content| content.height),
         ":taken_at": content.ok().and_then(|content| content.taken_at.as_ref()),
+        ":camera": content.ok().and_then(|content| content.camera.as_ref()),
         ":caption": item.caption,
         ":vector_row": content.ok().map(|content| content.vector_row),
         ":state": if content.is_ok() { "ready" } else { "broken" },
@@ -331,7 +437,9 @@ fn item_of_row(row: &Row<'_>) -> rusqlite::Result<Item> {
         width: row.get(5)?,
         height: row.get(6)?,
         taken_at: row.get(7)?,
-        caption: row.get(8)?,
-        vector_row: row.get(9)?,
+        camera: row.get(8)?,
+        caption: row.get(9)?,
+        vector_row: row.get(10)?,
+        moment: row.get(11)?,
     })
 }

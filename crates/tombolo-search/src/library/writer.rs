@@ -140,10 +140,24 @@ impl LibraryWriter {
             stamp: Stamp { size: 0, modified_ns: 0, caption: None },
             blake3: Some(blake3::hash(name.as_bytes())),
             caption: None,
-            content: Ok(Content { width: 1, height: 1, taken_at: None, vector_row: first + place }),
+            content: Ok(Content {
+                width: 1,
+                height: 1,
+                taken_at: None,
+                camera: None,
+                vector_row: first + place,
+            }),
         };
         let items: Vec<NewItem> = names.iter().enumerate().map(record).collect();
         self.commit(vectors, &items)
+    }
+
+    /// Gives each of these photos, by absolute path, these tags and no others. A photo need not be in the library yet.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`]; then no tag has changed.
+    pub fn set_tags(&mut self, tags: &[(String, Vec<String>)]) -> Result<(), SearchError> {
+        self.records.set_tags(tags)
     }
 
     pub(crate) fn delete(&mut self, ids: &[String]) -> Result<(), SearchError> {

@@ -8,4 +8,5 @@ mod graph;
 mod index;
 mod kill;
 mod mean_colour;
+mod page;
 mod search;

@@ -30,6 +30,12 @@ pub fn glyph(id: &str) -> Option<String> {
     id.split('-').map(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?)).collect()
 }
 
+/// The picture of an emoji's id; `None` for what is not such an id.
+pub fn source(id: &str) -> Option<ImageSource> {
+    let bytes = picture(&glyph(id)?)?;
+    Some(ImageSource::Embedded { name: format!("{id}.png"), bytes })
+}
+
 /// An emoji with what is known of it.
 struct Entry {
     id: String,
