@@ -323,6 +323,25 @@ impl ImageTower {
         self.backbone.preprocessing()
     }
 
+    /// The vectors of parts of a photo, `[WINDOWS², dim]`, row by row: each as if all of the photo were like the cells
+    /// around one place. Compared with a query, they tell which part of the photo it is that matches.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn windows(&self, picture: Vec<f32>) -> Result<EmbeddingMatrix> {
+        let cells = rounded(&self.backbone.forward(&[picture])?.flatten(0, 1)?)?;
+        let windows = self.backbone.windows(WINDOWS);
+        let mut vectors = EmbeddingMatrix::new(self.dim())?;
+        for window in windows {
+            let lengths = vec![window.len()];
+            let places = Tensor::from_vec(window, lengths[0], cells.device())?;
+            let sequences = Sequences { values: cells.index_select(&places, 0)?, lengths };
+            let vector = self.tower.forward(&sequences.cut(self.tower.config().positions)?)?;
+            vectors.push(&vector.flatten_all()?.to_vec1::<f32>()?)?;
+        }
+        Ok(vectors)
+    }
+
     /// The vectors of photos, each as [`Preprocessing::apply`] makes it.
     ///
     /// # Errors
@@ -336,6 +355,9 @@ impl ImageTower {
         Ok(EmbeddingMatrix::from_rows(self.dim(), values)?)
     }
 }
+
+/// Cells of the side of the grid in which [`ImageTower::windows`] looks at a photo.
+pub const WINDOWS: usize = 7;
 
 /// Rounded to f16 and back: features that come from the cache and features that do not are the same.
 fn rounded(features: &Tensor) -> Result<Tensor> {

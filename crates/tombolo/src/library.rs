@@ -7,7 +7,9 @@ use tombolo_models::image::Preprocessing;
 use tombolo_models::map::Map;
 use tombolo_models::model::ImageTower;
 use tombolo_models::pull::Store;
-use tombolo_search::{BoxError, GalleryMap, ImageEncoder};
+use tombolo_search::{
+    BoxError, GalleryMap, ImageEncoder, Library, Order, Page, PageOptions, SearchOptions, Wanted,
+};
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{Misuse, Terminal};
@@ -118,5 +120,27 @@ pub fn library_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     match named {
         Some(library) => Ok(library),
         None => Ok(Store::from_env()?.home().join("library")),
+    }
+}
+
+/// A page; through the graph of a large library where the first hits of one vector are asked for.
+pub fn page(
+    library: &Library,
+    wanted: &Wanted,
+    options: &SearchOptions<'_>,
+    which: &PageOptions,
+) -> anyhow::Result<Page> {
+    let plain = which.filter.is_empty() && which.order == Order::Match && which.after.is_none();
+    match wanted {
+        Wanted::Near(query) if plain => {
+            let mut hits = library.search(query, options)?;
+            let full = hits.len() == options.top;
+            let least = which.least.unwrap_or(f64::NEG_INFINITY);
+            hits.retain(|hit| f64::from(hit.score) >= least);
+            let whole = full && hits.len() == options.top;
+            let next = hits.last().filter(|_| whole).map(|hit| hit.cursor(which.order));
+            Ok(Page { hits, next })
+        }
+        _ => Ok(library.page(wanted, options, which)?),
     }
 }

@@ -3,7 +3,9 @@
 mod cli;
 mod library;
 mod model;
+mod query;
 mod report;
+mod serve;
 mod starter;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! A trained model at work: towers and map loaded when first needed, texts and photos in, vectors out.
 
-use std::cell::OnceCell;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use candle_core::Device;
 use tombolo_data::dataset::ImageSource;
@@ -55,9 +55,9 @@ fn device(name: DeviceName) -> anyhow::Result<Device> {
 pub struct Encoder {
     model: Model,
     backbones: Backbones,
-    text: OnceCell<TextTower>,
-    image: OnceCell<ImageTower>,
-    map: OnceCell<Map>,
+    text: OnceLock<TextTower>,
+    image: OnceLock<ImageTower>,
+    map: OnceLock<Map>,
 }
 
 /// Vectors of the photos that could be read.
@@ -73,7 +73,7 @@ pub struct EncodedImages {
 impl Encoder {
     /// Opens a run directory, or a starter by its name; loads nothing yet.
     pub fn open(model: &Path, global: &Global) -> anyhow::Result<Self> {
-        let (text, image, map) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        let (text, image, map) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let backbones = backbones(global)?;
         let model = Model::open(&run_dir(model, backbones.store.home())?)?;
         Ok(Self { model, backbones, text, image, map })
@@ -181,10 +181,12 @@ pub fn require_words(text: &str) -> anyhow::Result<()> {
         .into())
 }
 
-fn load<T>(cell: &OnceCell<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
-    if cell.get().is_none() {
-        let made = make()?;
-        return Ok(cell.get_or_init(|| made));
+fn load<T>(cell: &OnceLock<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
+    match cell.get() {
+        Some(made) => Ok(made),
+        None => {
+            let made = make()?;
+            Ok(cell.get_or_init(|| made))
+        }
     }
-    Ok(cell.get().expect("just seen to be there"))
 }

@@ -4,6 +4,7 @@ mod efficientnet;
 mod positions;
 mod preprocessing;
 mod vit;
+mod windows;
 
 use std::path::Path;
 

@@ -7,9 +7,11 @@ use tombolo_models::ModelError;
 use tombolo_models::catalogue::CatalogueError;
 use tombolo_models::checkpoint::CheckpointError;
 use tombolo_models::pull::PullError;
-use tombolo_search::SearchError;
+use tombolo_search::{ExpressionError, SearchError};
 use tombolo_train::TrainError;
 use tombolo_vectors::VectorError;
+
+use crate::query::QuestionError;
 
 /// Wrong use or bad input.
 const BAD_INPUT: u8 = 2;
@@ -98,6 +100,12 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<(Option<String>, u
                 | SearchError::Model { .. }
         );
         return Some((error.hint(), if ours { OURS } else { BAD_INPUT }));
+    }
+    if let Some(error) = error.downcast_ref::<ExpressionError>() {
+        return Some((Some(error.hint().to_owned()), BAD_INPUT));
+    }
+    if let Some(error) = error.downcast_ref::<QuestionError>() {
+        return Some((Some(error.hint().to_owned()), BAD_INPUT));
     }
     if let Some(error) = error.downcast_ref::<EvalError>() {
         return Some((error.hint(), BAD_INPUT));

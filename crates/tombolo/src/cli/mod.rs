@@ -9,6 +9,7 @@ mod index;
 mod models;
 mod quickstart;
 mod search;
+mod serve;
 mod terminal;
 mod train;
 
@@ -66,6 +67,7 @@ enum Command {
     Eval(eval::Arguments),
     Index(index::Arguments),
     Search(search::Arguments),
+    Serve(serve::Arguments),
     Caption(caption::Arguments),
     Embed(embed::Arguments),
     Models(models::ListArguments),
@@ -105,6 +107,7 @@ fn run(cli: Cli, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Command::Eval(arguments) => eval::run(arguments, global, terminal),
         Command::Index(arguments) => index::run(arguments, global, terminal),
         Command::Search(arguments) => search::run(arguments, global, terminal),
+        Command::Serve(arguments) => serve::run(arguments, global, terminal),
         Command::Caption(arguments) => caption::run(arguments, global, terminal),
         Command::Embed(arguments) => embed::run(arguments, global, terminal),
         Command::Models(arguments) => models::list(arguments, global, terminal),

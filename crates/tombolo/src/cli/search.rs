@@ -1,25 +1,29 @@
 //! `tombolo search`: a library by text, by image, or by both.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
 use tombolo_eval::Calibration;
-use tombolo_search::{Hit, Library, Method, SearchOptions};
-use tombolo_vectors::normalize;
+use tombolo_search::{
+    Filter, Hit, Library, Method, Order, Orientation, PageOptions, SearchOptions, Wanted,
+};
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
-use crate::library::{ImageSide, library_dir, model_of};
+use crate::library::{ImageSide, library_dir, model_of, page};
 use crate::model::{Encoder, require_words};
+use crate::query::{Asked, Likened, Question, Scores};
 
-/// Search a library by text, by image, or by both: what is added pulls, what is subtracted pushes
+/// Search a library by text, by image, by set expression: what is added pulls, what is subtracted pushes
 #[derive(Args)]
 pub struct Arguments {
-    /// What to look for, in words
+    /// What to look for: words, or a set expression such as `(cat OR kitten) AND NOT indoors` or
+    /// `image:cat.jpg AND "in the snow"`
     query: Option<String>,
     /// The library's directory; by default your own, beside the installed models
     #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
@@ -37,7 +41,7 @@ pub struct Arguments {
     #[arg(short = 't', long, env = "TOMBOLO_TOP", default_value_t = 10, value_name = "N",
         value_parser = clap::value_parser!(u64).range(1..))]
     top: u64,
-    /// Only photos that match the words at least with this probability, from 0 to 1
+    /// Only photos that match the words or expression at least with this probability, from 0 to 1
     #[arg(long, env = "TOMBOLO_MIN_PROBABILITY", value_name = "P", value_parser = probability)]
     min_probability: Option<f64>,
     /// Compare every photo, where a large library would be searched through its graph
@@ -47,9 +51,87 @@ pub struct Arguments {
     #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json",
         value_parser = FalseyValueParser::new())]
     null: bool,
+    /// In which order; by time, what matches the words probably, or without a query every photo
+    #[arg(long, env = "TOMBOLO_SORT", value_enum, default_value_t = Sort::Match)]
+    sort: Sort,
+    /// Go on after a hit: the `cursor` that --json gave with it
+    #[arg(long, env = "TOMBOLO_AFTER", value_name = "CURSOR")]
+    after: Option<String>,
+    #[command(flatten)]
+    filter: FilterArguments,
     /// The model: a run directory or a starter; by default the one that the library was last indexed with
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
+}
+
+/// In which order hits come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    Match,
+    Newest,
+    Oldest,
+}
+
+/// Which photos may be found at all.
+#[derive(Args)]
+#[command(next_help_heading = "Filters")]
+struct FilterArguments {
+    /// Only paths like this: `*` for any characters, `?` for one
+    #[arg(long, env = "TOMBOLO_PATH", value_name = "PATTERN")]
+    path: Option<String>,
+    /// Only photos in this folder, or below it
+    #[arg(long, env = "TOMBOLO_FOLDER", value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Only photos taken then or later, as 2019, 2019-05 or 2019-05-31
+    #[arg(long, env = "TOMBOLO_TAKEN_FROM", value_name = "TIME")]
+    taken_from: Option<String>,
+    /// Only photos taken then or before
+    #[arg(long, env = "TOMBOLO_TAKEN_TO", value_name = "TIME")]
+    taken_to: Option<String>,
+    /// Only photos of so many columns or more
+    #[arg(long, env = "TOMBOLO_MIN_WIDTH", value_name = "PIXELS")]
+    min_width: Option<u32>,
+    /// Only photos of so many rows or more
+    #[arg(long, env = "TOMBOLO_MIN_HEIGHT", value_name = "PIXELS")]
+    min_height: Option<u32>,
+    /// Only photos of this shape
+    #[arg(long, env = "TOMBOLO_ORIENTATION", value_enum)]
+    orientation: Option<Shape>,
+    /// Only photos by a camera whose name contains this
+    #[arg(long, env = "TOMBOLO_CAMERA", value_name = "NAME")]
+    camera: Option<String>,
+    /// Only photos with this tag; may be given again
+    #[arg(long = "tag", env = "TOMBOLO_TAG", value_name = "TAG")]
+    tags: Vec<String>,
+}
+
+/// Which side of a photo is longer.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shape {
+    Landscape,
+    Portrait,
+    Square,
+}
+
+impl FilterArguments {
+    fn filter(&self) -> anyhow::Result<Filter> {
+        let folder = self.folder.as_ref().map(std::path::absolute).transpose()?;
+        Ok(Filter {
+            path: self.path.clone(),
+            folder: folder.map(|folder| folder.to_string_lossy().into_owned()),
+            taken_from: self.taken_from.clone(),
+            taken_to: self.taken_to.clone(),
+            min_width: self.min_width,
+            min_height: self.min_height,
+            orientation: self.orientation.map(|shape| match shape {
+                Shape::Landscape => Orientation::Landscape,
+                Shape::Portrait => Orientation::Portrait,
+                Shape::Square => Orientation::Square,
+            }),
+            camera: self.camera.clone(),
+            tags: self.tags.clone(),
+        })
+    }
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -59,33 +141,129 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let encoder = Encoder::open(&model, global)?;
     let tower = encoder.model().file().image.as_ref();
     library.require_model(tower.map_or("", |tower| tower.fingerprint.as_str()))?;
-    let query = query(&arguments, &encoder, terminal)?;
+    let asked = asked(&arguments, &encoder, terminal)?;
     let map = ImageSide::new(&encoder)?;
     let method = if arguments.exact { Method::Exact } else { Method::Auto };
     let options = SearchOptions { top: arguments.top as usize, map: Some(&map), method };
-    let calibration = calibration(&arguments, &encoder)?;
-    let hits = library.search(&query, &options)?;
-    if hits.is_empty() {
+    let which = page_options(&arguments, &asked)?;
+    let page = page(&library, &asked.wanted, &options, &which)?;
+    if library.is_empty()? {
         terminal.note("the library is empty: `tombolo index FOLDER` fills it");
-    }
-    let probability = |hit: &Hit| calibration.map(|c| c.probability(f64::from(hit.score)));
-    let likely = |hit: &&Hit| {
-        probability(hit).zip(arguments.min_probability).is_none_or(|(p, least)| p >= least)
-    };
-    if !hits.is_empty() && hits.first().filter(likely).is_none() {
+    } else if page.hits.is_empty() && arguments.min_probability.is_some() {
         terminal.note("no photo matches with that probability");
+    } else if page.hits.is_empty() {
+        terminal.note("no photo passes the filters");
     }
-    for hit in hits.iter().filter(likely) {
-        let probability = probability(hit);
+    for hit in &page.hits {
+        let scores = asked.scores(hit);
         if arguments.null {
             terminal.bytes(format!("{}\0", hit.item.path).as_bytes())?;
         } else if terminal.json() {
-            terminal.document(&document(hit, probability))?;
+            terminal.document(&document(hit, scores, which.order))?;
         } else {
-            terminal.result(&line(hit, probability))?;
+            terminal.result(&line(hit, scores))?;
         }
     }
     Ok(Outcome::Done)
+}
+
+fn asked(arguments: &Arguments, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Asked> {
+    let question = question(arguments, encoder, terminal)?;
+    let calibration = encoder.calibration()?;
+    let is_words = question.is_words();
+    if arguments.min_probability.is_some() {
+        require_probability(&question, calibration, encoder)?;
+    }
+    if question.is_empty() && question.minus.is_empty() && arguments.sort != Sort::Match {
+        return Ok(Asked { wanted: Wanted::All, calibration: None });
+    }
+    let texts = question.texts();
+    let vectors = vectors(&texts, encoder, terminal)?;
+    let mut image = |name: &str| photo(Path::new(name), encoder, terminal);
+    let wanted = question.wanted::<anyhow::Error>(&vectors, calibration, &mut image)?;
+    Ok(Asked { wanted, calibration: calibration.filter(|_| is_words) })
+}
+
+fn question(
+    arguments: &Arguments,
+    encoder: &Encoder,
+    terminal: &Terminal,
+) -> anyhow::Result<Question> {
+    let mut question = Question::of_words(arguments.query.as_deref().unwrap_or_default())?;
+    if let Some(path) = &arguments.image {
+        question.plus.push(Likened::Vector(photo(path, encoder, terminal)?));
+    }
+    for (queries, likened) in
+        [(&arguments.add, &mut question.plus), (&arguments.subtract, &mut question.minus)]
+    {
+        for query in queries {
+            // A file that is there is a photo; anything else is words.
+            let path = Path::new(query);
+            if path.is_file() {
+                likened.push(Likened::Vector(photo(path, encoder, terminal)?));
+            } else {
+                require_words(query)?;
+                likened.push(Likened::Text(query.clone()));
+            }
+        }
+    }
+    Ok(question)
+}
+
+fn require_probability(
+    question: &Question,
+    calibration: Option<Calibration>,
+    encoder: &Encoder,
+) -> anyhow::Result<()> {
+    if !question.is_words() && !question.is_expression() {
+        let what = "--min-probability needs a query of words alone";
+        let hint = "a model is calibrated on texts; leave out the photos, --add and --subtract";
+        return Err(Misuse::new(what, hint).into());
+    }
+    if calibration.is_none() && question.is_words() {
+        let what = format!("{}: this model is not calibrated", encoder.model().dir().display());
+        let hint = "train its map on a data set whose validation split has 100 pairs or more: \
+                    `tombolo train map DATASET --out RUN`";
+        return Err(Misuse::new(what, hint).into());
+    }
+    Ok(())
+}
+
+/// Which hits are wanted. By time, words find what matches them rather than not.
+fn page_options(arguments: &Arguments, asked: &Asked) -> anyhow::Result<PageOptions> {
+    let order = match arguments.sort {
+        Sort::Match => Order::Match,
+        Sort::Newest => Order::Newest,
+        Sort::Oldest => Order::Oldest,
+    };
+    let filter = arguments.filter.filter()?;
+    let after = arguments.after.as_deref().map(str::parse).transpose()?;
+    let least = asked.least(arguments.min_probability, order);
+    Ok(PageOptions { filter, least, order, after })
+}
+
+/// The mapped unit vectors of texts.
+fn vectors(
+    texts: &[String],
+    encoder: &Encoder,
+    terminal: &Terminal,
+) -> anyhow::Result<HashMap<String, Vec<f32>>> {
+    let mut vectors = HashMap::new();
+    for text in texts {
+        let tower = encoder.text_tower(terminal)?;
+        let vector = encoder.map()?.map_texts(&tower.embed(&[text.as_str()])?)?.into_vec();
+        vectors.insert(text.clone(), vector);
+    }
+    Ok(vectors)
+}
+
+/// The mapped unit vector of a photo in a file.
+fn photo(path: &Path, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<f32>> {
+    let tower = encoder.image_tower(terminal)?;
+    let source = ImageSource::File(path.to_path_buf());
+    let photo = tombolo_data::image::load(&source, &Default::default())?;
+    let picture = tower.preprocessing().apply(&photo.pixels);
+    Ok(encoder.map()?.map_images(&tower.embed(&[picture])?)?.into_vec())
 }
 
 fn probability(text: &str) -> Result<f64, String> {
@@ -93,106 +271,19 @@ fn probability(text: &str) -> Result<f64, String> {
     probability.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
-/// The model's calibration, where it speaks of the query: of words alone.
-fn calibration(arguments: &Arguments, encoder: &Encoder) -> anyhow::Result<Option<Calibration>> {
-    let of_words = arguments.query.as_ref().is_some_and(|query| !query.trim().is_empty())
-        && arguments.image.is_none()
-        && arguments.add.is_empty()
-        && arguments.subtract.is_empty();
-    let calibration = encoder.calibration()?;
-    match (arguments.min_probability, of_words, calibration) {
-        (Some(_), false, _) => {
-            let what = "--min-probability needs a query of words alone";
-            let hint = "a model is calibrated on texts; leave out the photos, --add and --subtract";
-            Err(Misuse::new(what, hint).into())
-        }
-        (Some(_), true, None) => {
-            let what = format!("{}: this model is not calibrated", encoder.model().dir().display());
-            let hint = "train its map on a data set whose validation split has 100 pairs or more: \
-                        `tombolo train map DATASET --out RUN`";
-            Err(Misuse::new(what, hint).into())
-        }
-        (_, of_words, calibration) => Ok(calibration.filter(|_| of_words)),
-    }
-}
-
-/// The unit vector of the query: the sum of what pulls less what pushes.
-fn query(
-    arguments: &Arguments,
-    encoder: &Encoder,
-    terminal: &Terminal,
-) -> anyhow::Result<Vec<f32>> {
-    let mut terms: Vec<(f32, Term)> = Vec::new();
-    let texts = arguments.query.iter().map(|text| (1.0, Term::Text(text)));
-    terms.extend(texts.filter(|(_, term)| !term.is_empty()));
-    terms.extend(arguments.image.iter().map(|path| (1.0, Term::Photo(path))));
-    for (weight, queries) in [(1.0, &arguments.add), (-1.0, &arguments.subtract)] {
-        for query in queries {
-            terms.push((weight, Term::guess(query)?));
-        }
-    }
-    if !terms.iter().any(|(weight, _)| *weight > 0.0) {
-        let hint = "give words, --image FILE or --add QUERY";
-        return Err(Misuse::new("there is nothing to look for", hint).into());
-    }
-    let mut sum: Vec<f32> = Vec::new();
-    for (weight, term) in terms {
-        let vector = term.vector(encoder, terminal)?;
-        sum.resize(vector.len(), 0.0);
-        sum.iter_mut().zip(&vector).for_each(|(sum, x)| *sum += weight * x);
-    }
-    normalize(&mut sum);
-    Ok(sum)
-}
-
-/// A part of a query.
-enum Term<'a> {
-    Text(&'a str),
-    Photo(&'a Path),
-}
-
-impl<'a> Term<'a> {
-    /// A file that is there is a photo; anything else is words.
-    fn guess(query: &'a str) -> anyhow::Result<Self> {
-        let path = Path::new(query);
-        if path.is_file() {
-            return Ok(Self::Photo(path));
-        }
-        require_words(query)?;
-        Ok(Self::Text(query))
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Text(text) if text.trim().is_empty())
-    }
-
-    fn vector(&self, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<f32>> {
-        match self {
-            Self::Text(text) => {
-                let tower = encoder.text_tower(terminal)?;
-                Ok(encoder.map()?.map_texts(&tower.embed(&[*text])?)?.into_vec())
-            }
-            Self::Photo(path) => {
-                let tower = encoder.image_tower(terminal)?;
-                let source = ImageSource::File(path.to_path_buf());
-                let photo = tombolo_data::image::load(&source, &Default::default())?;
-                let picture = tower.preprocessing().apply(&photo.pixels);
-                Ok(encoder.map()?.map_images(&tower.embed(&[picture])?)?.into_vec())
-            }
-        }
-    }
-}
-
-fn document(hit: &Hit, probability: Option<f64>) -> serde_json::Value {
+fn document(hit: &Hit, scores: Scores, order: Order) -> serde_json::Value {
     json!({
-        "rank": hit.rank, "score": hit.score, "probability": probability, "path": hit.item.path,
-        "id": hit.item.id, "width": hit.item.width, "height": hit.item.height,
-        "caption": hit.item.caption,
+        "rank": hit.rank, "score": scores.score, "probability": scores.probability,
+        "path": hit.item.path, "id": hit.item.id, "width": hit.item.width,
+        "height": hit.item.height, "caption": hit.item.caption, "taken_at": hit.item.taken_at,
+        "cursor": hit.cursor(order).to_string(),
     })
 }
 
-fn line(hit: &Hit, probability: Option<f64>) -> String {
+fn line(hit: &Hit, scores: Scores) -> String {
     let caption = hit.item.caption.as_ref().map(|c| format!("  {c}")).unwrap_or_default();
-    let probability = probability.map(|p| format!("  {:>3.0}%", 100.0 * p)).unwrap_or_default();
-    format!("{:>3}  {:.3}{probability}  {}{caption}", hit.rank, hit.score, hit.item.path)
+    let score = scores.score.map(|score| format!("  {score:.3}")).unwrap_or_default();
+    let probability = scores.probability.map(|p| format!("  {:>3.0}%", 100.0 * p));
+    let probability = probability.unwrap_or_default();
+    format!("{:>3}{score}{probability}  {}{caption}", hit.rank, hit.item.path)
 }

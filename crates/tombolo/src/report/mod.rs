@@ -8,7 +8,7 @@ mod page;
 mod parts;
 mod samples;
 mod table;
-mod thumbnail;
+pub mod thumbnail;
 mod vectors;
 
 use std::collections::BTreeMap;

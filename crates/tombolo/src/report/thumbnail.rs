@@ -19,25 +19,29 @@ pub fn thumbnail(source: &ImageSource) -> Option<String> {
         ImageSource::Embedded { bytes, .. } if bytes.starts_with(PNG) => {
             Some(data_uri("image/png", bytes))
         }
-        _ => jpeg(&load(source, &Limits::default()).ok()?.pixels),
+        _ => {
+            let jpeg = small_jpeg(&load(source, &Limits::default()).ok()?.pixels, SIDE)?;
+            Some(data_uri("image/jpeg", &jpeg))
+        }
     }
 }
 
-fn jpeg(pixels: &Pixels) -> Option<String> {
-    let (width, height) = fitted(pixels.width, pixels.height);
+/// A JPEG neither side of which is longer than `side`; none if the picture is too large for JPEG.
+pub fn small_jpeg(pixels: &Pixels, side: usize) -> Option<Vec<u8>> {
+    let (width, height) = fitted(pixels.width, pixels.height, side);
     let small = resize(pixels, width, height, Filter::Bicubic);
     let mut bytes = Vec::new();
     let (width, height) = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
     JpegEncoder::new_with_quality(&mut bytes, QUALITY)
         .write_image(&small.rgb, width, height, ExtendedColorType::Rgb8)
         .ok()?;
-    Some(data_uri("image/jpeg", &bytes))
+    Some(bytes)
 }
 
-/// The size at which neither side is longer than [`SIDE`]; small pictures stay as they are.
-fn fitted(width: usize, height: usize) -> (usize, usize) {
-    let longest = width.max(height).max(SIDE);
-    ((width * SIDE / longest).max(1), (height * SIDE / longest).max(1))
+/// The size at which neither side is longer than `side`; small pictures stay as they are.
+fn fitted(width: usize, height: usize, side: usize) -> (usize, usize) {
+    let longest = width.max(height).max(side);
+    ((width * side / longest).max(1), (height * side / longest).max(1))
 }
 
 #[cfg(test)]
@@ -46,15 +50,15 @@ mod tests {
 
     #[test]
     fn sides_are_fitted_and_never_vanish() {
-        assert_eq!(fitted(500, 375), (160, 120));
-        assert_eq!(fitted(72, 72), (72, 72));
-        assert_eq!(fitted(1, 60_000), (1, 160));
+        assert_eq!(fitted(500, 375, 160), (160, 120));
+        assert_eq!(fitted(72, 72, 160), (72, 72));
+        assert_eq!(fitted(1, 60_000, 160), (1, 160));
     }
 
     #[test]
     fn a_picture_becomes_a_jpeg() {
-        let uri = jpeg(&Pixels::new(400, 2, vec![90; 2400])).unwrap();
-        assert!(uri.starts_with("data:image/jpeg;base64,/9j/"), "{uri}");
+        let jpeg = small_jpeg(&Pixels::new(400, 2, vec![90; 2400]), SIDE).unwrap();
+        assert!(jpeg.starts_with(&[0xff, 0xd8, 0xff]));
     }
 
     #[test]

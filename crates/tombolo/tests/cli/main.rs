@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod joint;
+mod serve;
 mod starter;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,51 @@
+//! How the server is: health, metrics, and what it can do.
+
+use axum::extract::State as Extract;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use super::error::{ApiError, ErrorBody};
+use super::openapi::Api;
+use super::state::{Shared, compute};
+
+/// That the server is ready.
+#[derive(Serialize, ToSchema)]
+pub struct HealthBody {
+    status: &'static str,
+    /// Photos that can be found
+    photos: usize,
+    model: String,
+}
+
+/// Whether the server is ready
+#[utoipa::path(get, path = "/health", tag = "server", responses(
+    (status = 200, body = HealthBody), (status = 503, body = ErrorBody, description = "the model is being loaded")))]
+pub async fn health(Extract(state): Extract<Shared>) -> Result<axum::Json<HealthBody>, ApiError> {
+    compute(&state, |state| {
+        state.engines.get()?;
+        let (photos, model) = (state.library.len()?, state.model_name.clone());
+        Ok(axum::Json(HealthBody { status: "ok", photos, model }))
+    })
+    .await
+}
+
+/// For Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "server", responses(
+    (status = 200, content_type = "application/openmetrics-text"),
+    (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
+pub async fn metrics(Extract(state): Extract<Shared>) -> Result<impl IntoResponse, ApiError> {
+    compute(&state, |state| {
+        state.metrics.photos(state.library.len()?);
+        let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        Ok(([(header::CONTENT_TYPE, media_type)], state.metrics.text()))
+    })
+    .await
+}
+
+/// This description
+#[utoipa::path(get, path = "/openapi.json", tag = "server", responses((status = 200, content_type = "application/json")))]
+pub async fn openapi() -> impl IntoResponse {
+    axum::Json(Api::openapi())
+}
