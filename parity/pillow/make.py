@@ -22,6 +22,8 @@ FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos3": Image.Resampling.LANCZOS,
 }
+# Make and model by orientation.
+CAMERAS = {5: {0x10F: "Canon", 0x110: "PowerShot G9"}, 6: {0x10F: "NIKON CORPORATION", 0x110: "NIKON D90"}}
 # What undoes each orientation's turn.
 STORED = {
     1: None,
@@ -84,6 +86,8 @@ def formats(picture):
         if orientation == 6:
             exif.get_ifd(EXIF_IFD)[TAKEN] = "2024:05:31 18:03:59"
             exif.get_ifd(EXIF_IFD)[OFFSET] = "+02:00"
+        for tag, value in CAMERAS.get(orientation, {}).items():
+            exif[tag] = value
         stored = picture.transpose(turn) if turn is not None else picture
         stored.save(HERE / f"exif-{orientation}.jpg", quality=95, subsampling=0, exif=exif)
     for extension, options in {"webp": {"lossless": True}, "bmp": {}, "tiff": {"compression": "tiff_lzw"}}.items():

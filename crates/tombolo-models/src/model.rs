@@ -65,6 +65,8 @@ pub struct TowerFile {
 /// A run directory, opened; its parts are loaded when they are asked for.
 pub struct Model {
     dir: PathBuf,
+    /// Where the map is.
+    map_dir: PathBuf,
     file: ModelFile,
 }
 
@@ -83,7 +85,17 @@ impl Model {
             let reason = format!("format: expected {FORMAT}, found {}", file.format);
             return Err(ModelError::Settings { path, reason });
         }
-        Ok(Self { dir: dir.to_path_buf(), file })
+        Ok(Self { dir: dir.to_path_buf(), map_dir: dir.to_path_buf(), file })
+    }
+
+    /// The same towers with the map of another run, which must join them.
+    pub fn with_map(self, run: &Path) -> Self {
+        Self { map_dir: run.to_path_buf(), ..self }
+    }
+
+    /// The run that the map is of.
+    pub fn map_dir(&self) -> &Path {
+        &self.map_dir
     }
 
     /// The directory.
@@ -134,12 +146,12 @@ impl Model {
     /// # Errors
     /// [`ModelError::Mismatch`] if it joins others; or if the file is missing or malformed.
     pub fn map(&self, device: &Device) -> Result<Map> {
-        let (map, towers) = Map::load(&self.dir.join("map.safetensors"), device)?;
+        let (map, towers) = Map::load(&self.map_dir.join("map.safetensors"), device)?;
         let parts = [("text", &self.file.text), ("image", &self.file.image)];
         for ((part, tower), expected) in parts.into_iter().zip(towers) {
             let found = self.part(part, tower.as_ref())?.fingerprint.clone();
             if found != expected {
-                let path = self.dir.clone();
+                let path = self.map_dir.clone();
                 return Err(ModelError::Mismatch { path, part, expected, found });
             }
         }
@@ -151,7 +163,7 @@ impl Model {
     /// # Errors
     /// If the file cannot be read.
     pub fn map_fingerprint(&self) -> Result<String> {
-        let path = self.dir.join("map.safetensors");
+        let path = self.map_dir.join("map.safetensors");
         let bytes = std::fs::read(&path).map_err(ModelError::io(&path))?;
         Ok(blake3::hash(&bytes).to_hex()[..16].to_owned())
     }

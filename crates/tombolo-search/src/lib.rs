@@ -35,6 +35,6 @@ pub use index::{IndexItem, IndexOptions, IndexSummary, ItemList, Progress, Skipp
 #[cfg(feature = "hnsw")]
 pub use library::LinkOptions;
 pub use library::{
-    Cursor, Facets, Hit, Item, Library, LibraryWriter, Likeness, Method, Odds, Order, Page,
-    PageOptions, SearchOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
+    Cursor, Duplicates, Facets, Health, Hit, Item, Library, LibraryWriter, Likeness, Method, Odds,
+    Order, Page, PageOptions, Repaired, SearchOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
 };

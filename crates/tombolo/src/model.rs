@@ -79,6 +79,13 @@ impl Encoder {
         Ok(Self { model, backbones, text, image, map })
     }
 
+    /// The same with the map of another run, or of a starter, in the place of its own.
+    pub fn with_map(mut self, run: &Path) -> anyhow::Result<Self> {
+        let run = run_dir(run, self.backbones.store.home())?;
+        self.model = self.model.with_map(&run);
+        Ok(self)
+    }
+
     /// The run directory.
     pub fn model(&self) -> &Model {
         &self.model
@@ -105,7 +112,7 @@ impl Encoder {
 
     /// The probability of a match by the score of a text and a photo, if the model is calibrated.
     pub fn calibration(&self) -> anyhow::Result<Option<Calibration>> {
-        Ok(CalibrationFile::read(self.model.dir())?.map(|file| file.calibration))
+        Ok(CalibrationFile::read(self.model.map_dir())?.map(|file| file.calibration))
     }
 
     /// Mapped vectors of texts.

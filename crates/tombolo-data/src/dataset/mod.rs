@@ -25,6 +25,7 @@ mod warning;
 use std::ops::Range;
 
 pub use collection::Collection;
+pub use csv::read_tags;
 pub use open::{KINDS, open};
 pub use source::ImageSource;
 pub use split::{Split, UnknownSplit};

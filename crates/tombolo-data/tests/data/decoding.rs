@@ -75,6 +75,14 @@ fn the_time_of_exposure_is_iso() {
 }
 
 #[test]
+fn the_camera_is_named_once() {
+    let camera = |name| golden(name).metadata.camera;
+    assert_eq!(camera("exif-5.jpg").as_deref(), Some("Canon PowerShot G9"));
+    assert_eq!(camera("exif-6.jpg").as_deref(), Some("NIKON D90"));
+    assert_eq!(camera("exif-1.jpg"), None);
+}
+
+#[test]
 fn every_format_gives_the_same_picture() {
     for name in ["webp", "bmp", "tiff", "gif"].map(|format| format!("quadrants.{format}")) {
         assert_quadrants(&name, 0);

@@ -290,3 +290,20 @@ fn what_cannot_be_opened_gets_a_hint() {
     let empty = folder(0, &[("a.txt", "x")]);
     assert!(error(&spec("folder", &empty, "")).to_string().contains("expected photos"));
 }
+
+#[test]
+fn tags_are_gathered_by_photo() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tags.csv");
+    std::fs::write(&file, "image,tags\na.jpg,sea; holiday\nsub/b.jpg,\na.jpg,family\n").unwrap();
+    let found = tombolo_data::dataset::read_tags(&file).unwrap();
+    let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+    let expected = [
+        (dir.path().join("a.jpg"), tags(&["sea", "holiday", "family"])),
+        (dir.path().join("sub/b.jpg"), tags(&[])),
+    ];
+    assert_eq!(found, expected);
+    std::fs::write(&file, "image,caption\na.jpg,x\n").unwrap();
+    let error = tombolo_data::dataset::read_tags(&file).unwrap_err();
+    assert!(error.to_string().contains("tags"), "{error}");
+}

@@ -56,6 +56,13 @@ impl Manifest {
     }
 }
 
+fn generation_of(name: &str, generation: u32) -> String {
+    match generation {
+        0 => name.to_owned(),
+        later => format!("{name}-{later}"),
+    }
+}
+
 /// The folder of a library.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -75,16 +82,22 @@ impl Layout {
         self.dir.join(RECORDS)
     }
 
-    pub(crate) fn vectors(&self) -> PathBuf {
-        self.dir.join("vectors")
+    /// Where the raw vectors are; in another folder after each compaction.
+    pub(crate) fn vectors(&self, generation: u32) -> PathBuf {
+        self.dir.join(generation_of("vectors", generation))
+    }
+
+    /// Where all that is derived from them is.
+    pub(crate) fn derived(&self, generation: u32) -> PathBuf {
+        self.dir.join(generation_of("mapped", generation))
     }
 
     /// Where vectors go that a map has moved. A fingerprint that is no plain name is hashed.
-    pub(crate) fn mapped(&self, fingerprint: &str) -> PathBuf {
+    pub(crate) fn mapped(&self, fingerprint: &str, generation: u32) -> PathBuf {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let is_name = (1..=64).contains(&fingerprint.len()) && fingerprint.chars().all(plain);
         let hashed = || blake3::hash(fingerprint.as_bytes()).to_hex().to_string();
-        self.dir.join("mapped").join(if is_name { fingerprint.to_owned() } else { hashed() })
+        self.derived(generation).join(if is_name { fingerprint.to_owned() } else { hashed() })
     }
 
     /// `library.toml`, or `None` where there is none.
@@ -160,9 +173,10 @@ mod tests {
     #[test]
     fn a_fingerprint_never_leaves_the_folder() {
         let layout = Layout::new(Path::new("library"));
-        assert_eq!(layout.mapped("ab12"), Path::new("library/mapped/ab12"));
-        let strange = layout.mapped("../../etc");
+        assert_eq!(layout.mapped("ab12", 0), Path::new("library/mapped/ab12"));
+        let strange = layout.mapped("../../etc", 0);
         assert_eq!(strange.parent(), Some(Path::new("library/mapped")));
+        assert_eq!(layout.mapped("ab12", 3), Path::new("library/mapped-3/ab12"));
     }
 
     #[test]

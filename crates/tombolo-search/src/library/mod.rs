@@ -1,5 +1,6 @@
 //! The library on disk.
 
+mod duplicates;
 mod durable;
 mod facets;
 mod gallery;
@@ -8,6 +9,7 @@ mod graph;
 mod layout;
 #[cfg(feature = "hnsw")]
 mod link;
+mod maintenance;
 mod mapped;
 mod page;
 mod reader;
@@ -15,10 +17,12 @@ mod records;
 mod segments;
 mod writer;
 
+pub use duplicates::Duplicates;
 pub use facets::Facets;
 pub use gallery::Method;
 #[cfg(feature = "hnsw")]
 pub use link::LinkOptions;
+pub use maintenance::{Health, Repaired};
 pub use page::{
     Cursor, Likeness, Odds, Order, Page, PageOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
 };

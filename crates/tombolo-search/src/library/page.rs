@@ -156,13 +156,19 @@ impl Library {
         which: &PageOptions,
     ) -> Result<Page, SearchError> {
         which.filter.check()?;
-        let snapshot = self.snapshot()?;
-        let gallery = match options.map {
-            Some(map) => self.mapped(&snapshot, map)?,
-            None => std::sync::Arc::clone(&snapshot.raw),
-        };
-        let scores = self.scores(wanted, &gallery, &snapshot)?;
-        let allowed = self.allowed(&snapshot, which)?;
+        self.settled(|snapshot| self.page_at(snapshot, wanted, options, which))
+    }
+
+    fn page_at(
+        &self,
+        snapshot: &Snapshot,
+        wanted: &Wanted,
+        options: &SearchOptions<'_>,
+        which: &PageOptions,
+    ) -> Result<Page, SearchError> {
+        let gallery = self.gallery(snapshot, options)?;
+        let scores = self.scores(wanted, &gallery, snapshot)?;
+        let allowed = self.allowed(snapshot, which)?;
         let (records, condition) = (&self.records(), which.filter.condition());
         let paging = Paging { records, condition, scores, which, top: options.top };
         match which.order {

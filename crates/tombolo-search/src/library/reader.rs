@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tombolo_vectors::{Rows, ScoredRow};
+use tombolo_vectors::{Rows, ScoredRow, VectorError};
 
 use super::gallery::{Gallery, Live, Method};
 use super::layout::{Layout, Manifest, graph_path};
@@ -53,6 +53,8 @@ pub struct Library {
 /// The vectors as of one version of the records.
 pub(super) struct Snapshot {
     version: i64,
+    /// Which folder of vectors it is of.
+    generation: u32,
     pub(super) raw: Arc<Gallery>,
     pub(super) live: Live,
     mapped: Mutex<HashMap<String, Arc<Gallery>>>,
@@ -142,7 +144,16 @@ impl Library {
     /// # Errors
     /// [`SearchError::Records`]; [`SearchError::Vectors`].
     pub fn vector_of(&self, item: &Item) -> Result<Vec<f32>, SearchError> {
-        Ok(self.snapshot()?.raw.rows().row_to_vec(item.vector_row))
+        self.settled(|snapshot| {
+            // Its row may have another number by now.
+            let row = self.item(&item.id)?.map_or(item.vector_row, |item| item.vector_row);
+            let rows = snapshot.raw.rows();
+            if row >= rows.len() {
+                let (expected, found) = (row + 1, rows.len());
+                return Err(self.damaged(VectorError::Len { expected, found }));
+            }
+            Ok(rows.row_to_vec(row))
+        })
     }
 
     /// The photos nearest to a query, best first, on all cores. Scores are exact, and so is the
@@ -159,20 +170,49 @@ impl Library {
         query: &[f32],
         options: &SearchOptions<'_>,
     ) -> Result<Vec<Hit>, SearchError> {
+        self.settled(|snapshot| {
+            let gallery = self.gallery(snapshot, options)?;
+            let found = self.nearest(query, &gallery, &snapshot.live, options)?;
+            self.hits(&found, options.top)
+        })
+    }
+
+    /// What `look` finds in the vectors and the records of one moment: it looks again if the records have changed under
+    /// it, since items may have gone, or their rows have other numbers.
+    pub(super) fn settled<T>(
+        &self,
+        mut look: impl FnMut(&Snapshot) -> Result<T, SearchError>,
+    ) -> Result<T, SearchError> {
         for attempt in 1.. {
             let snapshot = self.snapshot()?;
-            let gallery = match options.map {
-                Some(map) => self.mapped(&snapshot, map)?,
-                None => Arc::clone(&snapshot.raw),
-            };
-            let found = self.nearest(query, &gallery, &snapshot.live, options)?;
-            let hits = self.hits(&found, options.top)?;
-            // Items may have gone since the snapshot; then others belong in their places.
+            let found = look(&snapshot);
             if attempt == ATTEMPTS || self.records().version()? == snapshot.version {
-                return Ok(hits);
+                return found;
             }
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// The vectors that a search compares with.
+    pub(super) fn gallery(
+        &self,
+        snapshot: &Snapshot,
+        options: &SearchOptions<'_>,
+    ) -> Result<Arc<Gallery>, SearchError> {
+        match options.map {
+            Some(map) => self.mapped(snapshot, map),
+            None => Ok(Arc::clone(&snapshot.raw)),
+        }
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// So many rows, as this library lays them out.
+    pub(super) fn extent(&self, rows: usize) -> Extent {
+        let (dim, segment_rows) = (self.manifest.dim, self.manifest.segment_rows);
+        Extent { dim, segment_rows, rows }
     }
 
     fn nearest(
@@ -207,7 +247,7 @@ impl Library {
     }
 
     /// The vectors of the records' present version, mapped again only when that has changed.
-    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>, SearchError> {
+    fn snapshot(&self) -> Result<Arc<Snapshot>, SearchError> {
         let mut current = lock(&self.snapshot);
         let records = self.records();
         // Read before the rows: a commit in between makes the snapshot look older than it is, which
@@ -216,18 +256,18 @@ impl Library {
         if let Some(snapshot) = current.as_ref().filter(|snapshot| snapshot.version == version) {
             return Ok(Arc::clone(snapshot));
         }
-        let (rows, live) = records.live_rows()?;
-        let (dim, segment_rows) = (self.manifest.dim, self.manifest.segment_rows);
-        let raw = segments::open(&self.layout.vectors(), Extent { dim, segment_rows, rows })
+        let (rows, live, generation) = records.live_rows()?;
+        let raw = segments::open(&self.layout.vectors(generation), self.extent(rows))
             .map_err(|source| self.damaged(source))?;
         let live = Live::new(rows, &live);
         let raw = Arc::new(Gallery::open(raw, None));
-        let snapshot = Arc::new(Snapshot { version, raw, live, mapped: Mutex::default() });
+        let mapped = Mutex::default();
+        let snapshot = Arc::new(Snapshot { version, generation, raw, live, mapped });
         *current = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }
 
-    pub(super) fn mapped(
+    fn mapped(
         &self,
         snapshot: &Snapshot,
         map: &dyn GalleryMap,
@@ -236,7 +276,7 @@ impl Library {
         if let Some(gallery) = known.get(map.fingerprint()) {
             return Ok(Arc::clone(gallery));
         }
-        let dir = self.layout.mapped(map.fingerprint());
+        let dir = self.layout.mapped(map.fingerprint(), snapshot.generation);
         let rows = mapped::open(&dir, self.dir(), snapshot.raw.rows(), map)?;
         let gallery = Arc::new(Gallery::open(rows, Some(&graph_path(&dir))));
         known.insert(map.fingerprint().to_owned(), Arc::clone(&gallery));
@@ -247,7 +287,7 @@ impl Library {
         lock(&self.records)
     }
 
-    fn damaged(&self, source: tombolo_vectors::VectorError) -> SearchError {
+    pub(super) fn damaged(&self, source: VectorError) -> SearchError {
         SearchError::Vectors { path: self.dir().to_owned(), source }
     }
 }

@@ -36,8 +36,12 @@ CREATE INDEX IF NOT EXISTS items_by_content ON items (blake3);
 CREATE INDEX IF NOT EXISTS items_by_moment ON items (moment, id) WHERE vector_row IS NOT NULL;
 CREATE TABLE IF NOT EXISTS tags (path TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (path, tag)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS paths_by_tag ON tags (tag);
-CREATE TABLE IF NOT EXISTS vectors (only INTEGER PRIMARY KEY CHECK (only = 0), rows INTEGER NOT NULL) STRICT;
-INSERT OR IGNORE INTO vectors VALUES (0, 0);
+CREATE TABLE IF NOT EXISTS vectors (
+  only       INTEGER PRIMARY KEY CHECK (only = 0),
+  rows       INTEGER NOT NULL,
+  generation INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO vectors VALUES (0, 0, 0);
 COMMIT;
 ";
 
@@ -195,17 +199,26 @@ impl Records {
         self.check(self.connection.query_row("SELECT rows FROM vectors", [], |row| row.get(0)))
     }
 
-    /// Committed rows, and in ascending order those that an item refers to, as of one moment.
-    pub(crate) fn live_rows(&self) -> Found<(usize, Vec<usize>)> {
+    /// Which folder of vectors the rows lie in.
+    pub(crate) fn generation(&self) -> Found<u32> {
+        let generation = "SELECT generation FROM vectors";
+        self.check(self.connection.query_row(generation, [], |row| row.get(0)))
+    }
+
+    /// Committed rows, in ascending order those that an item refers to, and the generation, as of one moment.
+    pub(crate) fn live_rows(&self) -> Found<(usize, Vec<usize>, u32)> {
         let read = || {
             let moment = self.connection.unchecked_transaction()?;
-            let rows = moment.query_row("SELECT rows FROM vectors", [], |row| row.get(0))?;
+            let (rows, generation) =
+                moment.query_row("SELECT rows, generation FROM vectors", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
             let mut live = moment.prepare_cached(
                 "SELECT DISTINCT vector_row FROM items WHERE vector_row IS NOT NULL \
                  ORDER BY vector_row",
             )?;
             let live = live.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            Ok((rows, live))
+            Ok((rows, live, generation))
         };
         self.check(read())
     }
@@ -214,6 +227,22 @@ impl Records {
     pub(crate) fn count(&self) -> Found<usize> {
         let count = "SELECT count(*) FROM items WHERE vector_row IS NOT NULL";
         self.check(self.connection.query_row(count, [], |row| row.get(0)))
+    }
+
+    /// Photos that could not be decoded.
+    pub(crate) fn broken(&self) -> Found<usize> {
+        let count = "SELECT count(*) FROM items WHERE state = 'broken'";
+        self.check(self.connection.query_row(count, [], |row| row.get(0)))
+    }
+
+    /// What SQLite finds wrong with its file.
+    pub(crate) fn damage(&self) -> Found<Vec<String>> {
+        let said = self.texts("PRAGMA integrity_check", params![])?;
+        Ok(said
+            .into_iter()
+            .filter(|line| line != "ok")
+            .map(|line| format!("records: {line}"))
+            .collect())
     }
 
     /// The items that share a vector row, by path.
@@ -374,6 +403,40 @@ impl Records {
             let transaction = connection.transaction()?;
             items.iter().try_for_each(|item| upsert(&transaction, item))?;
             transaction.execute("UPDATE vectors SET rows = ?1", [rows])?;
+            transaction.commit()
+        };
+        let result = write(&mut self.connection);
+        self.check(result)
+    }
+
+    /// Deletes the records of these rows, at once or not at all. Returns how many there were.
+    pub(crate) fn delete_rows(&mut self, rows: &[usize]) -> Found<usize> {
+        let write = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            let mut deleted = 0;
+            for row in rows {
+                let mut delete =
+                    transaction.prepare_cached("DELETE FROM items WHERE vector_row = ?1")?;
+                deleted += delete.execute([row])?;
+            }
+            transaction.commit()?;
+            Ok(deleted)
+        };
+        let result = write(&mut self.connection);
+        self.check(result)
+    }
+
+    /// Gives the rows of `live`, in ascending order, the numbers from 0 on in another generation, at once or not at all.
+    pub(crate) fn renumber(&mut self, live: &[usize], generation: u32) -> Found<()> {
+        let write = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            for (new, old) in live.iter().enumerate().filter(|(new, old)| new != *old) {
+                // Ascending, so that a number is free before it is given again.
+                let sql = "UPDATE items SET vector_row = ?1 WHERE vector_row = ?2";
+                transaction.prepare_cached(sql)?.execute([&new, old])?;
+            }
+            let sql = "UPDATE vectors SET rows = ?1, generation = ?2";
+            transaction.execute(sql, params![live.len(), generation])?;
             transaction.commit()
         };
         let result = write(&mut self.connection);

@@ -2,23 +2,21 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use half::f16;
+use tombolo_vectors::{Chain, F16Rows};
 
 use super::layout::{Layout, Manifest};
 use super::reader::require_model;
 use super::records::{Content, NewItem, Records, Stamp};
-use super::segments::{Extent, SegmentWriter};
+use super::segments::{self, Extent, SegmentWriter};
 use crate::SearchError;
-#[cfg(feature = "hnsw")]
-use {
-    super::segments,
-    tombolo_vectors::{Chain, F16Rows},
-};
 
 /// A library opened for writing, which one process at a time may do.
 pub struct LibraryWriter {
     layout: Layout,
     records: Records,
     segments: SegmentWriter,
+    /// Which folder of vectors is written to.
+    generation: u32,
     manifest: Manifest,
     /// Held until the end; the system frees it however the process ends.
     _lock: File,
@@ -44,6 +42,20 @@ impl LibraryWriter {
         segment_rows: usize,
     ) -> Result<Self, SearchError> {
         Self::open_with(dir, Manifest { segment_rows, ..Manifest::new(fingerprint, dim) })
+    }
+
+    /// Opens a library that is there, whatever its image tower.
+    ///
+    /// # Errors
+    /// [`SearchError::NotALibrary`] where there is none; else as [`LibraryWriter::open_or_create`].
+    pub fn open(dir: &Path) -> Result<Self, SearchError> {
+        match Layout::new(dir).manifest()? {
+            Some(manifest) => Self::open_with(dir, manifest),
+            None => {
+                let found = if dir.exists() { "no library.toml" } else { "nothing" };
+                Err(SearchError::NotALibrary { path: dir.to_owned(), found })
+            }
+        }
     }
 
     fn open_with(dir: &Path, wanted: Manifest) -> Result<Self, SearchError> {
@@ -73,8 +85,9 @@ impl LibraryWriter {
         };
         let (dim, segment_rows) = (manifest.dim, manifest.segment_rows);
         let extent = Extent { dim, segment_rows, rows: records.rows()? };
-        let segments = SegmentWriter::new(layout.vectors(), extent);
-        Ok(Self { layout, records, segments, manifest, _lock: lock })
+        let generation = records.generation()?;
+        let segments = SegmentWriter::new(layout.vectors(generation), extent);
+        Ok(Self { layout, records, segments, generation, manifest, _lock: lock })
     }
 
     /// The folder.
@@ -98,18 +111,43 @@ impl LibraryWriter {
         self.layout.records()
     }
 
-    /// All committed raw vectors.
-    #[cfg(feature = "hnsw")]
-    pub(super) fn raw(&self) -> Result<Chain<F16Rows>, SearchError> {
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// So many rows, as this library lays them out.
+    pub(super) fn extent(&self, rows: usize) -> Extent {
         let (dim, segment_rows) = (self.manifest.dim, self.manifest.segment_rows);
-        let extent = Extent { dim, segment_rows, rows: self.segments.rows() };
-        segments::open(&self.layout.vectors(), extent)
+        Extent { dim, segment_rows, rows }
+    }
+
+    /// Deletes the records of these rows. Returns how many there were.
+    pub(super) fn forget_rows(&mut self, rows: &[usize]) -> Result<usize, SearchError> {
+        self.records.delete_rows(rows)
+    }
+
+    /// Turns to vectors that were written anew: those of the rows of `live`, in order.
+    pub(super) fn turn_to(
+        &mut self,
+        segments: SegmentWriter,
+        live: &[usize],
+        generation: u32,
+    ) -> Result<(), SearchError> {
+        self.records.renumber(live, generation)?;
+        (self.segments, self.generation) = (segments, generation);
+        Ok(())
+    }
+
+    /// All committed raw vectors.
+    pub(super) fn raw(&self) -> Result<Chain<F16Rows>, SearchError> {
+        let extent = self.extent(self.segments.rows());
+        segments::open(&self.layout.vectors(self.generation), extent)
             .map_err(|source| SearchError::Vectors { path: self.dir().to_owned(), source })
     }
 
     #[cfg(feature = "hnsw")]
     pub(super) fn mapped_dir(&self, fingerprint: &str) -> PathBuf {
-        self.layout.mapped(fingerprint)
+        self.layout.mapped(fingerprint, self.generation)
     }
 
     /// The row that the next vector gets.

@@ -7,6 +7,7 @@
 mod graph;
 mod index;
 mod kill;
+mod maintenance;
 mod mean_colour;
 mod page;
 mod search;

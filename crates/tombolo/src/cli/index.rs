@@ -1,14 +1,18 @@
 //! `tombolo index`: photos into a library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use serde_json::json;
-use tombolo_search::{IndexOptions, LibraryWriter};
 #[cfg(feature = "hnsw")]
-use tombolo_search::{LinkOptions, SearchError};
+use tombolo_search::LinkOptions;
+use tombolo_search::{
+    ImageEncoder, IndexOptions, IndexSummary, LibraryWriter, Progress, SearchError,
+};
 
 use super::terminal::Terminal;
+use super::watch::Watch;
 use super::{Global, Outcome};
 use crate::library::{TowerEncoder, library_dir, remember_model, remembered};
 use crate::model::Encoder;
@@ -27,45 +31,90 @@ pub struct Arguments {
     /// for a new library photo-starter
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
+    /// A CSV file with the columns `image` and `tags` (separated by semicolons): the tags of these photos, to filter by
+    #[arg(long, env = "TOMBOLO_TAGS", value_name = "FILE")]
+    tags: Option<PathBuf>,
+    /// Go on: index again whenever something changes, until stopped
+    #[arg(long, env = "TOMBOLO_WATCH", value_parser = FalseyValueParser::new())]
+    watch: bool,
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let library = library_dir(arguments.library)?;
+    let tags = arguments.tags.as_deref().map(tags).transpose()?;
     let model = arguments.model.or_else(|| remembered(&library));
     let encoder = Encoder::open(&model.unwrap_or_else(|| starter::DEFAULT.into()), global)?;
     let tower = TowerEncoder::new(&encoder, terminal)?;
-    let mut writer = LibraryWriter::open_or_create(
-        &library,
-        tombolo_search::ImageEncoder::fingerprint(&tower),
-        tombolo_search::ImageEncoder::dim(&tower),
-    )?;
-    remember_model(&library, encoder.model().dir())?;
-    terminal.begin("photos", None);
-    let mut total = None;
-    let summary =
-        writer.index(&arguments.paths, &tower, &IndexOptions::default(), &mut |progress| {
+    let indexing = Indexing { library, paths: arguments.paths, encoder: &encoder, tower, terminal };
+    // Before the first look, so that nothing is missed between them.
+    let watch =
+        arguments.watch.then(|| Watch::start(&indexing.paths, &indexing.library)).transpose()?;
+    let mut writer = indexing.writer()?;
+    remember_model(&indexing.library, encoder.model().dir())?;
+    if let Some(tags) = tags {
+        writer.set_tags(&tags)?;
+    }
+    let summary = indexing.run(writer)?;
+    indexing.tell(&summary)?;
+    if let Some(watch) = watch {
+        return indexing.go_on(&watch);
+    }
+    Ok(if summary.skipped.is_empty() { Outcome::Done } else { Outcome::Skipped })
+}
+
+fn tags(file: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+    let tags = tombolo_data::dataset::read_tags(file)?;
+    Ok(tags.into_iter().map(|(path, tags)| (path.to_string_lossy().into_owned(), tags)).collect())
+}
+
+/// What is indexed, and with what.
+struct Indexing<'a> {
+    library: PathBuf,
+    paths: Vec<PathBuf>,
+    encoder: &'a Encoder,
+    tower: TowerEncoder<'a>,
+    terminal: &'a Terminal,
+}
+
+impl Indexing<'_> {
+    fn writer(&self) -> Result<LibraryWriter, SearchError> {
+        LibraryWriter::open_or_create(&self.library, self.tower.fingerprint(), self.tower.dim())
+    }
+
+    fn run(&self, mut writer: LibraryWriter) -> anyhow::Result<IndexSummary> {
+        let terminal = self.terminal;
+        terminal.begin("photos", None);
+        let mut total = None;
+        let mut show = |progress: &Progress| {
             if total != Some(progress.total) {
                 total = Some(progress.total);
                 terminal.begin("photos", Some(progress.total as u64));
             }
             terminal.advance(progress.done as u64, None);
-        })?;
-    terminal.end_bar();
-    #[cfg(feature = "hnsw")]
-    link(&mut writer, &encoder, terminal)?;
-    for skipped in &summary.skipped {
-        terminal.skipped(&format!("{}: {}", skipped.path, skipped.reason));
+        };
+        let options = IndexOptions::default();
+        let summary = writer.index(&self.paths, &self.tower, &options, &mut show)?;
+        terminal.end_bar();
+        #[cfg(feature = "hnsw")]
+        link(&mut writer, self.encoder, terminal)?;
+        Ok(summary)
     }
-    if terminal.json() {
-        let skipped = summary.skipped.iter().map(|s| json!({ "path": s.path, "reason": s.reason }));
-        terminal.document(&json!({
-            "library": library, "found": summary.found, "unchanged": summary.unchanged,
-            "added": summary.added, "updated": summary.updated, "encoded": summary.encoded,
-            "reused": summary.reused, "forgotten": summary.forgotten,
-            "skipped": skipped.collect::<Vec<_>>(),
-        }))?;
-    } else {
-        terminal.result(&format!(
+
+    fn tell(&self, summary: &IndexSummary) -> anyhow::Result<()> {
+        for skipped in &summary.skipped {
+            self.terminal.skipped(&format!("{}: {}", skipped.path, skipped.reason));
+        }
+        if self.terminal.json() {
+            let skipped =
+                summary.skipped.iter().map(|s| json!({ "path": s.path, "reason": s.reason }));
+            return self.terminal.document(&json!({
+                "library": self.library, "found": summary.found, "unchanged": summary.unchanged,
+                "added": summary.added, "updated": summary.updated, "encoded": summary.encoded,
+                "reused": summary.reused, "forgotten": summary.forgotten,
+                "skipped": skipped.collect::<Vec<_>>(),
+            }));
+        }
+        self.terminal.result(&format!(
             "{} photos: {} added, {} updated, {} unchanged, {} forgotten, {} skipped; {} encoded",
             summary.found,
             summary.added,
@@ -74,9 +123,29 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
             summary.forgotten,
             summary.skipped.len(),
             summary.encoded
-        ))?;
+        ))
     }
-    Ok(if summary.skipped.is_empty() { Outcome::Done } else { Outcome::Skipped })
+
+    /// Indexes again after every change, and tells what it came to.
+    fn go_on(&self, watch: &Watch) -> anyhow::Result<Outcome> {
+        self.terminal.note("watching (stop with Ctrl-C)");
+        while watch.wait() {
+            let writer = match self.writer() {
+                Ok(writer) => writer,
+                Err(error @ SearchError::Busy { .. }) => {
+                    self.terminal.note(&error.to_string());
+                    watch.again();
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let summary = self.run(writer)?;
+            if summary.added + summary.updated + summary.forgotten > 0 {
+                self.tell(&summary)?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
 }
 
 /// The graph of a large library, which searches go through. What was indexed is found without it, so a

@@ -2,16 +2,19 @@
 
 mod caption;
 mod data;
+mod duplicates;
 mod embed;
 mod eval;
 mod failure;
 mod index;
+mod library;
 mod models;
 mod quickstart;
 mod search;
 mod serve;
 mod terminal;
 mod train;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -68,6 +71,8 @@ enum Command {
     Index(index::Arguments),
     Search(search::Arguments),
     Serve(serve::Arguments),
+    Duplicates(duplicates::Arguments),
+    Library(library::Arguments),
     Caption(caption::Arguments),
     Embed(embed::Arguments),
     Models(models::ListArguments),
@@ -107,6 +112,8 @@ fn run(cli: Cli, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Command::Eval(arguments) => eval::run(arguments, global, terminal),
         Command::Index(arguments) => index::run(arguments, global, terminal),
         Command::Search(arguments) => search::run(arguments, global, terminal),
+        Command::Duplicates(arguments) => duplicates::run(arguments, global, terminal),
+        Command::Library(arguments) => library::run(arguments, global, terminal),
         Command::Serve(arguments) => serve::run(arguments, global, terminal),
         Command::Caption(arguments) => caption::run(arguments, global, terminal),
         Command::Embed(arguments) => embed::run(arguments, global, terminal),

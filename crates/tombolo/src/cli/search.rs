@@ -25,9 +25,10 @@ pub struct Arguments {
     /// What to look for: words, or a set expression such as `(cat OR kitten) AND NOT indoors` or
     /// `image:cat.jpg AND "in the snow"`
     query: Option<String>,
-    /// The library's directory; by default your own, beside the installed models
+    /// The library's directory, by default your own, beside the installed models; may be given again, for libraries of one
+    /// model
     #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
-    library: Option<PathBuf>,
+    library: Vec<PathBuf>,
     /// A photo to look for the like of
     #[arg(long, env = "TOMBOLO_IMAGE", value_name = "FILE")]
     image: Option<PathBuf>,
@@ -62,6 +63,9 @@ pub struct Arguments {
     /// The model: a run directory or a starter; by default the one that the library was last indexed with
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
+    /// A run whose map takes the place of the model's, as for another language; it must join the same towers
+    #[arg(long, env = "TOMBOLO_MAP", value_name = "RUN")]
+    map: Option<PathBuf>,
 }
 
 /// In which order hits come.
@@ -135,26 +139,32 @@ impl FilterArguments {
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let dir = library_dir(arguments.library.clone())?;
-    let model = model_of(&dir, arguments.model.clone())?;
-    let library = Library::open(&dir)?;
-    let encoder = Encoder::open(&model, global)?;
+    let dirs = match arguments.library.as_slice() {
+        [] => vec![library_dir(None)?],
+        named => named.to_vec(),
+    };
+    let model = model_of(&dirs[0], arguments.model.clone())?;
+    let mut encoder = Encoder::open(&model, global)?;
+    if let Some(run) = &arguments.map {
+        encoder = encoder.with_map(run)?;
+    }
     let tower = encoder.model().file().image.as_ref();
-    library.require_model(tower.map_or("", |tower| tower.fingerprint.as_str()))?;
+    let fingerprint = tower.map_or("", |tower| tower.fingerprint.as_str());
+    let libraries = dirs.iter().map(|dir| {
+        let library = Library::open(dir)?;
+        library.require_model(fingerprint).map(|()| library)
+    });
+    let libraries = libraries.collect::<Result<Vec<_>, _>>()?;
     let asked = asked(&arguments, &encoder, terminal)?;
     let map = ImageSide::new(&encoder)?;
     let method = if arguments.exact { Method::Exact } else { Method::Auto };
     let options = SearchOptions { top: arguments.top as usize, map: Some(&map), method };
     let which = page_options(&arguments, &asked)?;
-    let page = page(&library, &asked.wanted, &options, &which)?;
-    if library.is_empty()? {
-        terminal.note("the library is empty: `tombolo index FOLDER` fills it");
-    } else if page.hits.is_empty() && arguments.min_probability.is_some() {
-        terminal.note("no photo matches with that probability");
-    } else if page.hits.is_empty() {
-        terminal.note("no photo passes the filters");
+    let hits = hits(&libraries, &asked, &options, &which)?;
+    if hits.is_empty() {
+        terminal.note(why_nothing(&libraries, &arguments)?);
     }
-    for hit in &page.hits {
+    for hit in &hits {
         let scores = asked.scores(hit);
         if arguments.null {
             terminal.bytes(format!("{}\0", hit.item.path).as_bytes())?;
@@ -165,6 +175,46 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         }
     }
     Ok(Outcome::Done)
+}
+
+/// The hits of all libraries, the best first.
+fn hits(
+    libraries: &[Library],
+    asked: &Asked,
+    options: &SearchOptions<'_>,
+    which: &PageOptions,
+) -> anyhow::Result<Vec<Hit>> {
+    if let [library] = libraries {
+        return Ok(page(library, &asked.wanted, options, which)?.hits);
+    }
+    if which.order != Order::Match || which.after.is_some() {
+        let hint = "search them one by one, or leave out --sort and --after";
+        return Err(Misuse::new(
+            "several libraries have no common order by time and no pages",
+            hint,
+        )
+        .into());
+    }
+    let mut hits = Vec::new();
+    for library in libraries {
+        hits.extend(page(library, &asked.wanted, options, which)?.hits);
+    }
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+    hits.truncate(options.top);
+    (1..).zip(&mut hits).for_each(|(rank, hit)| hit.rank = rank);
+    Ok(hits)
+}
+
+fn why_nothing(libraries: &[Library], arguments: &Arguments) -> anyhow::Result<&'static str> {
+    for library in libraries {
+        if !library.is_empty()? {
+            return Ok(match arguments.min_probability {
+                Some(_) => "no photo matches with that probability",
+                None => "no photo passes the filters",
+            });
+        }
+    }
+    Ok("the library is empty: `tombolo index FOLDER` fills it")
 }
 
 fn asked(arguments: &Arguments, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Asked> {

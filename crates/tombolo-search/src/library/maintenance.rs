@@ -1,0 +1,177 @@
+//! What keeps a library sound: looking for damage, mending it, and giving back the room of photos that are gone.
+
+use std::fs::{self, File};
+use std::io;
+
+use half::f16;
+use rayon::prelude::*;
+use tombolo_vectors::{F16Rows, Rows};
+
+use super::LibraryWriter;
+use super::reader::Library;
+use super::segments::{Extent, SegmentWriter, segment_path};
+use crate::SearchError;
+
+/// Rows copied at a time.
+const BLOCK_ROWS: usize = 1_024;
+
+/// How far the squared norm of a unit vector may be from one, after rounding to f16.
+const NORM_TOLERANCE: f32 = 0.02;
+
+/// What a look at a library found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Photos that can be found.
+    pub photos: usize,
+    /// Photos that could not be decoded.
+    pub broken: usize,
+    /// Vectors that are stored.
+    pub rows: usize,
+    /// Of these: those of photos that are gone; [`LibraryWriter::compact`] gives their room back.
+    pub unused: usize,
+    /// What is wrong, in words; [`LibraryWriter::repair`] mends it.
+    pub problems: Vec<String>,
+}
+
+/// What mending did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Repaired {
+    /// Photos whose vectors were lost: the next indexing encodes them again.
+    pub forgotten: usize,
+    /// Segments that were missing or short.
+    pub segments: usize,
+}
+
+impl Library {
+    /// Reads everything that the library holds and looks for damage.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`] if the records cannot be read at all.
+    pub fn check(&self) -> Result<Health, SearchError> {
+        let records = self.records();
+        let (rows, live, generation) = records.live_rows()?;
+        let mut health = Health {
+            photos: records.count()?,
+            broken: records.broken()?,
+            rows,
+            unused: rows - live.len().min(rows),
+            problems: records.damage()?,
+        };
+        let beyond = live.iter().filter(|&&row| row >= rows).count();
+        if beyond > 0 {
+            health
+                .problems
+                .push(format!("{beyond} records name vectors that were never committed"));
+        }
+        let dir = self.layout().vectors(generation);
+        let extent = self.extent(rows);
+        let mut first = 0;
+        for (segment, expected) in extent.segments().enumerate() {
+            let path = segment_path(&dir, segment);
+            match F16Rows::open_prefix(&path, extent.dim, expected) {
+                Err(error) => health.problems.push(error.to_string()),
+                Ok(part) => {
+                    let unsound = unsound_rows(&part, first, &live).len();
+                    if unsound > 0 {
+                        let what =
+                            format!("{}: {unsound} vectors are no unit vectors", path.display());
+                        health.problems.push(what);
+                    }
+                }
+            }
+            first += expected;
+        }
+        Ok(health)
+    }
+}
+
+/// Of the rows that items refer to, in a segment that begins at row `first`: those that are no unit vectors.
+fn unsound_rows(part: &F16Rows, first: usize, live: &[usize]) -> Vec<usize> {
+    let begin = live.partition_point(|&row| row < first);
+    let end = live.partition_point(|&row| row < first + part.len());
+    let is_sound = |row: usize| {
+        let vector = part.row_to_vec(row - first);
+        (vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < NORM_TOLERANCE
+    };
+    live[begin..end].par_iter().copied().filter(|&row| !is_sound(row)).collect()
+}
+
+impl LibraryWriter {
+    /// Mends what [`Library::check`] finds, but for damaged records: photos whose vectors are lost are forgotten, so that
+    /// the next indexing encodes them again, and all that is derived is made anew when it is needed.
+    ///
+    /// # Errors
+    /// [`SearchError::Records`] if the records themselves are damaged; [`SearchError::Io`].
+    pub fn repair(&mut self) -> Result<Repaired, SearchError> {
+        let (rows, live, generation) = self.records().live_rows()?;
+        let dir = self.layout().vectors(generation);
+        let extent = self.extent(rows);
+        let mut repaired = Repaired::default();
+        let mut lost: Vec<usize> = live.iter().copied().filter(|&row| row >= rows).collect();
+        let mut first = 0;
+        for (segment, expected) in extent.segments().enumerate() {
+            let path = segment_path(&dir, segment);
+            let io = |source| SearchError::Io { path: path.clone(), source };
+            let bytes = path.metadata().map_or(0, |metadata| metadata.len() as usize);
+            let there = (bytes / (extent.dim * size_of::<f16>())).min(expected);
+            if there < expected {
+                lost.extend(
+                    live.iter().filter(|&&row| (first + there..first + expected).contains(&row)),
+                );
+                fs::create_dir_all(&dir).map_err(io)?;
+                let whole = (expected * extent.dim * size_of::<f16>()) as u64;
+                let file = File::options().create(true).truncate(false).write(true).open(&path);
+                file.and_then(|file| file.set_len(whole).and_then(|()| file.sync_all()))
+                    .map_err(io)?;
+                repaired.segments += 1;
+            }
+            let part = F16Rows::open_prefix(&path, extent.dim, expected)
+                .map_err(|source| SearchError::Vectors { path: self.dir().to_owned(), source })?;
+            let before: Vec<usize> =
+                live.iter().copied().filter(|&row| row < first + there).collect();
+            lost.extend(unsound_rows(&part, first, &before));
+            first += expected;
+        }
+        repaired.forgotten = self.forget_rows(&lost)?;
+        self.remove_derived(generation)
+            .map_err(|source| SearchError::Io { path: self.dir().to_owned(), source })?;
+        Ok(repaired)
+    }
+
+    /// Gives back the room of vectors whose photos are gone. Writes those that are used anew, and then turns to them at
+    /// once: a kill leaves the library as it was. Returns how many rows were given back.
+    ///
+    /// # Errors
+    /// [`SearchError::Vectors`] if a segment is damaged; [`SearchError::Records`]; [`SearchError::Io`], as for a full disk.
+    pub fn compact(&mut self) -> Result<usize, SearchError> {
+        let (rows, live, generation) = self.records().live_rows()?;
+        if live.len() == rows {
+            return Ok(0);
+        }
+        let dir = self.layout().vectors(generation + 1);
+        let io = |source| SearchError::Io { path: dir.clone(), source };
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let old = self.raw()?;
+        let mut writer = SegmentWriter::new(dir.clone(), Extent { rows: 0, ..self.extent(0) });
+        for some in live.chunks(BLOCK_ROWS) {
+            let values: Vec<f16> =
+                some.iter().flat_map(|&row| old.row_of_halves(row).iter().copied()).collect();
+            writer.append(&values)?;
+        }
+        self.turn_to(writer, &live, generation + 1)?;
+        // Readers may still have the old ones mapped; what cannot be removed now is removed by the next compaction.
+        let _ = fs::remove_dir_all(self.layout().vectors(generation));
+        let _ = self.remove_derived(generation);
+        Ok(rows - live.len())
+    }
+
+    fn remove_derived(&self, generation: u32) -> io::Result<()> {
+        match fs::remove_dir_all(self.layout().derived(generation)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}

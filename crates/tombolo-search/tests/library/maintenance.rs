@@ -1,0 +1,120 @@
+use std::fs;
+
+use tombolo_search::{LibraryWriter, Method, SearchOptions};
+
+use crate::mean_colour::{Desk, vector_of};
+use crate::search::Swap;
+
+fn colours(count: u8) -> Desk {
+    let desk = Desk::new();
+    for photo in 0..count {
+        let colour = [photo.wrapping_mul(37), photo.wrapping_mul(101) | 1, photo.wrapping_mul(59)];
+        desk.paint(&format!("photos/{photo:02}.png"), colour);
+    }
+    desk.index(&["photos"]);
+    desk
+}
+
+fn found(desk: &Desk) -> Vec<(String, f32)> {
+    let (map, library) = (Swap::default(), desk.library());
+    let options = SearchOptions { top: 100, map: Some(&map), method: Method::Exact };
+    let hits = library.search(&vector_of([40, 90, 200]), &options).unwrap();
+    hits.into_iter().map(|hit| (hit.item.path, hit.score)).collect()
+}
+
+#[test]
+fn a_sound_library_has_no_problems() {
+    let desk = colours(7);
+    let health = desk.library().check().unwrap();
+    assert_eq!((health.photos, health.rows, health.unused, health.broken), (7, 7, 0, 0));
+    assert!(health.problems.is_empty(), "{:?}", health.problems);
+}
+
+#[test]
+fn compacting_gives_room_back_and_changes_no_answer() {
+    let desk = colours(9);
+    let before_open = desk.library();
+    found(&desk);
+    for photo in [0, 3, 4, 8] {
+        fs::remove_file(desk.path(&format!("photos/{photo:02}.png"))).unwrap();
+    }
+    desk.index(&["photos"]);
+    let expected = found(&desk);
+    assert_eq!(expected.len(), 5);
+    assert_eq!(desk.library().check().unwrap().unused, 4);
+    let mut writer = LibraryWriter::open(&desk.library_dir()).unwrap();
+    assert_eq!(writer.compact().unwrap(), 4);
+    assert_eq!(writer.compact().unwrap(), 0, "nothing is left to give back");
+    drop(writer);
+    let health = desk.library().check().unwrap();
+    assert_eq!((health.rows, health.unused), (5, 0));
+    assert!(health.problems.is_empty(), "{:?}", health.problems);
+    assert_eq!(found(&desk), expected);
+    assert!(!desk.path("library/vectors").exists() && desk.path("library/vectors-1").exists());
+    let map = Swap::default();
+    let options = SearchOptions { top: 100, map: Some(&map), method: Method::Exact };
+    let hits = before_open.search(&vector_of([40, 90, 200]), &options).unwrap();
+    assert_eq!(hits.len(), 5, "a library that was open follows");
+
+    // And it grows on.
+    desk.paint("photos/new.png", [1, 2, 250]);
+    assert_eq!(desk.index(&["photos"]).encoded, 1);
+    assert_eq!(found(&desk).len(), 6);
+    assert!(desk.library().check().unwrap().problems.is_empty());
+}
+
+#[test]
+fn lost_vectors_are_found_and_encoded_again() {
+    let desk = colours(7);
+    let expected = found(&desk);
+    // Segments hold two rows: one is gone, one is cut, one is overwritten.
+    fs::remove_file(desk.path("library/vectors/000000.f16")).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(desk.path("library/vectors/000001.f16"))
+        .unwrap()
+        .set_len(6)
+        .unwrap();
+    fs::write(desk.path("library/vectors/000002.f16"), [0xff; 12]).unwrap();
+    let health = desk.library().check().unwrap();
+    assert_eq!(health.problems.len(), 3, "{:?}", health.problems);
+    let repaired = LibraryWriter::open(&desk.library_dir()).unwrap().repair().unwrap();
+    assert_eq!((repaired.forgotten, repaired.segments), (5, 2));
+    assert!(desk.library().check().unwrap().problems.is_empty());
+    assert_eq!(found(&desk).len(), 2);
+    let summary = desk.index(&["photos"]);
+    assert_eq!((summary.added, summary.unchanged), (5, 2));
+    let mut again = found(&desk);
+    let mut sorted = expected.clone();
+    again.sort_by(|a, b| a.0.cmp(&b.0));
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(again, sorted);
+}
+
+#[test]
+fn copies_and_likenesses_are_grouped() {
+    let desk = Desk::with_three();
+    fs::copy(desk.path("photos/red.png"), desk.path("photos/copy.png")).unwrap();
+    desk.paint("photos/reddish.png", [255, 4, 3]);
+    fs::copy(desk.path("photos/sub/blue.png"), desk.path("photos/azure.png")).unwrap();
+    desk.index(&["photos"]);
+    let names = |threshold: f32| {
+        let found = desk.library().duplicates(threshold, &mut |_, _| {}).unwrap();
+        let group = |group: tombolo_search::Duplicates| {
+            let name = |path: &str| path.rsplit(['/', '\\']).next().unwrap().to_owned();
+            (group.exact, group.items.iter().map(|item| name(&item.path)).collect::<Vec<_>>())
+        };
+        found.into_iter().map(group).collect::<Vec<_>>()
+    };
+    let blue = (true, vec!["azure.png".to_owned(), "blue.png".to_owned()]);
+    let red = |names: &[&str]| (names.len() == 2, names.iter().map(|n| (*n).to_owned()).collect());
+    assert_eq!(names(f32::INFINITY), [blue.clone(), red(&["copy.png", "red.png"])]);
+    assert_eq!(names(0.99), [blue, red(&["copy.png", "red.png", "reddish.png"])]);
+}
+
+#[test]
+fn what_is_no_library_cannot_be_mended() {
+    let desk = Desk::new();
+    assert!(LibraryWriter::open(&desk.path("nothing")).is_err());
+    assert!(!desk.path("nothing").exists());
+}
