@@ -62,19 +62,19 @@ impl ImageEncoder for TowerEncoder<'_> {
 /// The image side of a map, as a library asks for it.
 pub struct ImageSide<'a> {
     map: &'a Map,
-    fingerprint: String,
+    fingerprint: &'a str,
 }
 
 impl<'a> ImageSide<'a> {
     /// The map of a model.
     pub fn new(encoder: &'a Encoder) -> anyhow::Result<Self> {
-        Ok(Self { map: encoder.map()?, fingerprint: encoder.model().map_fingerprint()? })
+        Ok(Self { map: encoder.map()?, fingerprint: encoder.map_fingerprint()? })
     }
 }
 
 impl GalleryMap for ImageSide<'_> {
     fn fingerprint(&self) -> &str {
-        &self.fingerprint
+        self.fingerprint
     }
 
     fn dim(&self) -> usize {

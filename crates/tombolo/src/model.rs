@@ -58,6 +58,7 @@ pub struct Encoder {
     text: OnceLock<TextTower>,
     image: OnceLock<ImageTower>,
     map: OnceLock<Map>,
+    map_fingerprint: OnceLock<String>,
 }
 
 /// Vectors of the photos that could be read.
@@ -76,7 +77,8 @@ impl Encoder {
         let (text, image, map) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let backbones = backbones(global)?;
         let model = Model::open(&run_dir(model, backbones.store.home())?)?;
-        Ok(Self { model, backbones, text, image, map })
+        let map_fingerprint = OnceLock::new();
+        Ok(Self { model, backbones, text, image, map, map_fingerprint })
     }
 
     /// The same with the map of another run, or of a starter, in the place of its own.
@@ -108,6 +110,11 @@ impl Encoder {
     /// The map.
     pub fn map(&self) -> anyhow::Result<&Map> {
         load(&self.map, || Ok(self.model.map(&self.backbones.device)?))
+    }
+
+    /// A fingerprint of the map's file, which is read once.
+    pub fn map_fingerprint(&self) -> anyhow::Result<&str> {
+        load(&self.map_fingerprint, || Ok(self.model.map_fingerprint()?)).map(String::as_str)
     }
 
     /// The probability of a match by the score of a text and a photo, if the model is calibrated.

@@ -62,6 +62,11 @@ impl Question {
         Ok(Self { expression, ..Self::default() })
     }
 
+    /// What pulls, or what pushes.
+    pub fn side(&mut self, pulls: bool) -> &mut Vec<Likened> {
+        if pulls { &mut self.plus } else { &mut self.minus }
+    }
+
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
         self.expression.is_none() && self.plus.is_empty()

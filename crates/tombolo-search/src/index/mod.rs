@@ -6,6 +6,7 @@ mod caption;
 mod list;
 mod plan;
 mod prepare;
+mod shard;
 
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -18,6 +19,7 @@ use crate::{ImageEncoder, SearchError};
 use batch::Batch;
 use list::Listing;
 use plan::Plan;
+pub use shard::Shard;
 
 /// How to index.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,6 +29,8 @@ pub struct IndexOptions {
     /// Try again the photos that could not be decoded and have not changed since. Without it their
     /// recorded reason is reported, and they are not read.
     pub retry_broken: bool,
+    /// Index this part of the photos alone; those of the others are as if they were not there.
+    pub shard: Option<Shard>,
 }
 
 /// A picture to index that is given one by one, not found in a folder.
@@ -121,7 +125,10 @@ impl LibraryWriter {
         options: &IndexOptions,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<IndexSummary, SearchError> {
-        let listing = list::files(paths, self.dir());
+        let mut listing = list::files(paths, self.dir());
+        if let Some(shard) = options.shard {
+            listing.found.retain(|found| shard.holds(&found.path));
+        }
         self.index_listing(listing, encoder, options, progress)
     }
 

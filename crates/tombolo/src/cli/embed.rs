@@ -27,6 +27,9 @@ pub struct Arguments {
     /// The file to write: .npy (rows) or .safetensors (a tensor `vectors`)
     #[arg(long, env = "TOMBOLO_OUT", value_name = "FILE")]
     out: PathBuf,
+    /// Embed the I-th of N parts of the inputs alone, I from 0: every N-th, from the I-th on
+    #[arg(long, env = "TOMBOLO_SHARD", value_name = "I/N", value_parser = shard)]
+    shard: Option<(usize, usize)>,
 }
 
 /// A row to be.
@@ -40,6 +43,9 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let mut inputs = Vec::new();
     for input in &arguments.inputs {
         inputs.extend(read(input)?);
+    }
+    if let Some((index, count)) = arguments.shard {
+        inputs = inputs.into_iter().skip(index).step_by(count).collect();
     }
     let encoder = Encoder::open(&arguments.model, global)?;
     let dim = encoder.map()?.dim();
@@ -78,6 +84,12 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         terminal.note(&format!("{}: {} × {dim}", arguments.out.display(), matrix.len()));
     }
     Ok(if skipped > 0 { Outcome::Skipped } else { Outcome::Done })
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    let parts = parts.filter(|(index, count): &(usize, usize)| index < count);
+    parts.ok_or_else(|| "expected I/N with I from 0 to N − 1, as in 0/4".to_owned())
 }
 
 /// The rows that an argument stands for.

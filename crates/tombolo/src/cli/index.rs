@@ -8,7 +8,7 @@ use serde_json::json;
 #[cfg(feature = "hnsw")]
 use tombolo_search::LinkOptions;
 use tombolo_search::{
-    ImageEncoder, IndexOptions, IndexSummary, LibraryWriter, Progress, SearchError,
+    ImageEncoder, IndexOptions, IndexSummary, LibraryWriter, Progress, SearchError, Shard,
 };
 
 use super::terminal::Terminal;
@@ -34,6 +34,9 @@ pub struct Arguments {
     /// A CSV file with the columns `image` and `tags` (separated by semicolons): the tags of these photos, to filter by
     #[arg(long, env = "TOMBOLO_TAGS", value_name = "FILE")]
     tags: Option<PathBuf>,
+    /// Index the I-th of N equal parts alone, I from 0, where N machines share a collection
+    #[arg(long, env = "TOMBOLO_SHARD", value_name = "I/N")]
+    shard: Option<Shard>,
     /// Go on: index again whenever something changes, until stopped
     #[arg(long, env = "TOMBOLO_WATCH", value_parser = FalseyValueParser::new())]
     watch: bool,
@@ -45,7 +48,9 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let model = arguments.model.or_else(|| remembered(&library));
     let encoder = Encoder::open(&model.unwrap_or_else(|| starter::DEFAULT.into()), global)?;
     let tower = TowerEncoder::new(&encoder, terminal)?;
-    let indexing = Indexing { library, paths: arguments.paths, encoder: &encoder, tower, terminal };
+    let options = IndexOptions { shard: arguments.shard, ..Default::default() };
+    let paths = arguments.paths;
+    let indexing = Indexing { library, paths, options, encoder: &encoder, tower, terminal };
     // Before the first look, so that nothing is missed between them.
     let watch =
         arguments.watch.then(|| Watch::start(&indexing.paths, &indexing.library)).transpose()?;
@@ -71,6 +76,7 @@ fn tags(file: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
 struct Indexing<'a> {
     library: PathBuf,
     paths: Vec<PathBuf>,
+    options: IndexOptions,
     encoder: &'a Encoder,
     tower: TowerEncoder<'a>,
     terminal: &'a Terminal,
@@ -92,8 +98,7 @@ impl Indexing<'_> {
             }
             terminal.advance(progress.done as u64, None);
         };
-        let options = IndexOptions::default();
-        let summary = writer.index(&self.paths, &self.tower, &options, &mut show)?;
+        let summary = writer.index(&self.paths, &self.tower, &self.options, &mut show)?;
         terminal.end_bar();
         #[cfg(feature = "hnsw")]
         link(&mut writer, self.encoder, terminal)?;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::body::{Json, photo_of_data_uri};
 use super::error::{ApiError, ErrorBody};
-use super::search::check_text;
+use super::request::check_text;
 use super::state::{Shared, compute};
 
 /// Inputs of a request, at most.

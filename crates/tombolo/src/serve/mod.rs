@@ -8,6 +8,7 @@ mod guard;
 mod items;
 mod metrics;
 mod openapi;
+mod request;
 mod search;
 mod site;
 mod state;
@@ -110,17 +111,12 @@ fn router(state: Shared) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&state), guard::slot))
         .route_layer(from_fn_with_state(Arc::clone(&state), guard::token));
     let open = Router::new()
-        .route("/", get(site::index))
-        .route("/page.css", get(site::style))
-        .route("/page.js", get(site::script))
-        .route("/icon.svg", get(site::icon))
-        .route("/docs", get(site::docs))
-        .route("/docs.js", get(site::docs_script))
         .route("/health", get(status::health))
         .route("/openapi.json", get(status::openapi))
         .method_not_allowed_fallback(|| async { ApiError::method() });
     guarded
         .merge(open)
+        .merge(site::routes())
         .fallback(|| async {
             ApiError::not_found("there is no such route; /docs lists those that are")
         })

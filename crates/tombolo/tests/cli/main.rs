@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod joint;
+mod library;
 mod serve;
 mod starter;
 
