@@ -1,19 +1,20 @@
 """Do set expressions find what vector arithmetic does not? Flickr8K val, labelled by the words of its captions.
 
-    python3 bench/expressions.py --tombolo target/release/tombolo --flickr8k DIR [--model MODEL] [--json OUT]
+    python3 bench/expressions.py --tombolo target/release/tombolo --flickr8k DIR [--model MODEL]
 
-A photo has a label if one of its five captions has one of the label's words, or not if none has. For every pair of labels A, B whose
-set has at least ten photos, the sets A and B, and A without B, are asked for in four ways:
+A photo has a label if one of its five captions has one of the label's words. For every pair of labels A, B three sets are asked for, where
+they are worth asking for: both, where ten photos have both; one of them, where fewer have both; A without B, where ten have both and ten A alone.
+Each is asked for in three ways, beside which stands the first word alone:
 
-    expression    A AND B                A AND NOT B
-    arithmetic    A --add B              A --subtract B
-    sentence      "A and B"              "A without B" (words alone)
-    first word    A                      A
+    expression    A AND B        A OR B         A AND NOT B
+    arithmetic    A --add B      A --add B      A --subtract B
+    sentence      "A and B"      "A or B"       "A without B"    (words alone)
 
-and each way is judged by the mean average precision of its ranking of all 1,000 photos, over the pairs.
+Each way is judged by its ranking of all 1,000 photos: mean average precision, and the share of right ones among the first ten.
 """
 
 import argparse
+import functools
 import itertools
 import json
 import subprocess
@@ -34,13 +35,14 @@ def labels_of(image):
     return {label for label, forms in LABELS.items() if words & set(forms.split())}
 
 
-def average_precision(ranking, relevant):
+def judged(ranking, relevant):
+    """Average precision, and the share of right ones among the first ten."""
     hits, total = 0, 0.0
     for rank, name in enumerate(ranking, 1):
         if name in relevant:
             hits += 1
             total += hits / rank
-    return total / len(relevant)
+    return total / len(relevant), sum(name in relevant for name in ranking[:10]) / 10
 
 
 def main():
@@ -48,7 +50,6 @@ def main():
     parser.add_argument("--tombolo", type=Path, required=True)
     parser.add_argument("--flickr8k", type=Path, required=True)
     parser.add_argument("--model", default="photo-starter")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     tombolo = arguments.tombolo.resolve()
     images = [image for image in json.loads((arguments.flickr8k / "dataset_flickr8k.json").read_text())["images"]
@@ -61,37 +62,36 @@ def main():
         subprocess.run([tombolo, "index", *paths, "--library", library, "--model", arguments.model, "--quiet"],
                        check=True, stdout=subprocess.DEVNULL)
 
+        @functools.cache
         def ranking(*query):
             command = [tombolo, "search", *query, "--library", library, "--top", str(len(images)), "-0", "--exact"]
             found = subprocess.run(command, check=True, capture_output=True).stdout.decode()
             return [Path(path).name for path in found.split("\0") if path]
 
-        alone = {label: ranking(label) for label in LABELS}
-        results = {}
-        for kind, ways in {
-            "A AND B": lambda a, b: {"expression": [f"{a} AND {b}"], "arithmetic": [a, "--add", b], "sentence": [f"{a} and {b}"]},
-            "A AND NOT B": lambda a, b: {"expression": [f"{a} AND NOT {b}"], "arithmetic": [a, "--subtract", b],
-                                         "sentence": [f"{a} without {b}"]},
-        }.items():
-            pairs = itertools.combinations(LABELS, 2) if kind == "A AND B" else itertools.permutations(LABELS, 2)
-            scores = {"expression": [], "arithmetic": [], "sentence": [], "first word": []}
-            for a, b in pairs:
-                both = {name for name, own in labels.items() if a in own and (b in own) == (kind == "A AND B")}
-                other = {name for name, own in labels.items() if a in own and b in own}
-                # A without B asks for something only where some photos have both.
-                if len(both) < LEAST or len(other) < LEAST:
-                    continue
-                for way, query in ways(a, b).items():
-                    scores[way].append(average_precision(ranking(*query), both))
-                scores["first word"].append(average_precision(alone[a], both))
-            results[kind] = {"pairs": len(scores["expression"])} | {way: sum(s) / len(s) for way, s in scores.items()}
-    print(f"model {arguments.model}; mean average precision over pairs of labels\n")
-    print("| set | pairs | expression | arithmetic | sentence | A alone |\n|---|---|---|---|---|---|")
-    for kind, found in results.items():
-        print(f"| {kind} | {found['pairs']} | {found['expression']:.3f} | {found['arithmetic']:.3f} | {found['sentence']:.3f} | "
-              f"{found['first word']:.3f} |")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results))
+        print(f"model {arguments.model}: mean average precision / right among the first ten, means over pairs of labels\n")
+        print("| set | pairs | expression | arithmetic | sentence | A alone |\n|---|---|---|---|---|---|")
+        for kind, (pairs, ways) in sets(labels).items():
+            cells = []
+            for way in ways:
+                scores = [judged(ranking(*way(a, b)), wanted) for a, b, wanted in pairs]
+                cells.append(" / ".join(f"{sum(part) / len(part):.3f}" for part in zip(*scores)))
+            print(f"| {kind} | {len(pairs)} | {' | '.join(cells)} |", flush=True)
+
+
+def sets(labels):
+    """For each kind of set its pairs, each with the photos that belong to it, and the ways to ask for it."""
+    of = {label: {name for name, own in labels.items() if label in own} for label in LABELS}
+    pairs, ordered = list(itertools.combinations(LABELS, 2)), itertools.permutations(LABELS, 2)
+    both = {pair: of[pair[0]] & of[pair[1]] for pair in itertools.permutations(LABELS, 2)}
+    alone = lambda a, b: [a]
+    return {
+        "A AND B": ([(a, b, both[a, b]) for a, b in pairs if len(both[a, b]) >= LEAST],
+                    [lambda a, b: [f"{a} AND {b}"], lambda a, b: [a, "--add", b], lambda a, b: [f"{a} and {b}"], alone]),
+        "A OR B": ([(a, b, of[a] | of[b]) for a, b in pairs if len(both[a, b]) < LEAST],
+                   [lambda a, b: [f"{a} OR {b}"], lambda a, b: [a, "--add", b], lambda a, b: [f"{a} or {b}"], alone]),
+        "A AND NOT B": ([(a, b, of[a] - of[b]) for a, b in ordered if len(both[a, b]) >= LEAST and len(of[a] - of[b]) >= LEAST],
+                        [lambda a, b: [f"{a} AND NOT {b}"], lambda a, b: [a, "--subtract", b], lambda a, b: [f"{a} without {b}"], alone]),
+    }
 
 
 if __name__ == "__main__":

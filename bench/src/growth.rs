@@ -41,13 +41,46 @@ impl GalleryMap for Identity {
     }
 }
 
+/// Makes a library of random unit vectors for the image tower of this fingerprint and dimension, so that its model can
+/// serve it: `raw:ROWS:FINGERPRINT:DIM`.
+fn raw(dir: &Path, rows: usize, fingerprint: &str, dim: usize) -> anyhow::Result<String> {
+    let start = Instant::now();
+    let mut writer = LibraryWriter::open_or_create(dir, fingerprint, dim)?;
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for first in (0..rows).step_by(BATCH) {
+        let end = rows.min(first + BATCH);
+        let mut halves = Vec::with_capacity((end - first) * dim);
+        for _ in first..end {
+            let mut vector: Vec<f32> = (0..dim).map(|_| uniform(&mut state)).collect();
+            tombolo_vectors::normalize(&mut vector);
+            halves.extend(vector.into_iter().map(f16::from_f32));
+        }
+        let names: Vec<String> = (first..end).map(|row| format!("growth:{row:07}")).collect();
+        writer.commit_vectors(&halves, &names)?;
+    }
+    Ok(format!("{:.1} s", start.elapsed().as_secs_f64()))
+}
+
+/// From −1 to 1, by xorshift (Marsaglia 2003).
+fn uniform(state: &mut u64) -> f32 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
 /// Does `index:ROWS`, `link:ROWS` or `search:ROWS`, and prints what it took.
 pub fn run(step: &str, inputs: &Inputs) -> anyhow::Result<()> {
     let (name, rows) = step.split_once(':').context("expected growth:STEP:ROWS")?;
+    let (rows, tower) = rows.split_once(':').unwrap_or((rows, ""));
     let rows: usize = rows.parse()?;
     let dir = inputs.cache.join(format!("growth-{rows}"));
     let told = match name {
         "index" => index(&dir, rows, &inputs.cache.join("base.npy"))?,
+        "raw" => {
+            let (fingerprint, dim) = tower.split_once(':').context("expected a tower and DIM")?;
+            raw(&inputs.cache.join(format!("raw-{rows}")), rows, fingerprint, dim.parse()?)?
+        }
         "link" => link(&dir)?,
         "search" => search(&dir, &inputs.cache.join("base.npy"))?,
         _ => bail!("unknown step `{name}`"),
