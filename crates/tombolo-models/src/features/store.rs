@@ -21,7 +21,7 @@ const RECORD: usize = 32 + 8 + 4;
 ///
 /// Rows are written and flushed before the index names them, so that a kill at any moment loses at most
 /// the batch in flight. Rows are mapped when read: memory does not grow with the data set but for
-/// [`RECORD`] bytes an input.
+/// `RECORD` bytes an input.
 pub struct FeatureStore {
     dim: usize,
     index: HashMap<FeatureKey, (u64, u32)>,
