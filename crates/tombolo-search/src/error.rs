@@ -151,8 +151,11 @@ impl SearchError {
             Self::NotALibrary { .. } => {
                 "make one with `tombolo index PHOTOS --library DIR`; DIR must be new or empty"
             }
-            Self::Manifest { .. } | Self::Vectors { .. } => {
+            Self::Manifest { .. } => {
                 "the library is damaged: restore it from a copy, or index the photos into a new one"
+            }
+            Self::Vectors { .. } => {
+                "the library is damaged: `tombolo library repair` mends what can be mended, and `index` the rest"
             }
             Self::Format { expected, found, .. } if found > expected => {
                 "a newer tombolo wrote it: update this one"

@@ -109,11 +109,13 @@ pub(super) enum Live {
 
 impl Live {
     pub(super) fn new(rows: usize, live: &[usize]) -> Self {
-        if live.len() == rows {
+        if live.len() == rows && live.last().is_none_or(|last| *last < rows) {
             return Self::All;
         }
         let mut bits = vec![0; rows.div_ceil(64)];
-        live.iter().for_each(|row| bits[row / 64] |= 1 << (row % 64));
+        // A damaged record may name a row that is not there.
+        let there = live.iter().filter(|row| **row < rows);
+        there.for_each(|row| bits[row / 64] |= 1 << (row % 64));
         Self::Some(bits)
     }
 

@@ -28,6 +28,9 @@ const BEFORE_MANIFEST: [&str; 6] = [
 const SEGMENT_ROWS: usize = 65_536;
 const SEGMENT_BYTES: usize = 64 << 20;
 
+/// Components of a vector; far more than any tower has.
+const MAX_DIM: usize = 1 << 20;
+
 /// Where the graph of a folder of mapped vectors is.
 pub(crate) fn graph_path(mapped: &Path) -> PathBuf {
     mapped.join("graph.hnsw")
@@ -45,6 +48,16 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// The manifest itself, if its sizes can be meant.
+    fn sound(self) -> Result<Self, toml::de::Error> {
+        let expected = |what| Err(serde::de::Error::custom(what));
+        match (self.dim, self.segment_rows) {
+            (1..=MAX_DIM, 1..=SEGMENT_ROWS) => Ok(self),
+            (1..=MAX_DIM, _) => expected("expected `segment_rows` from 1 to 65536"),
+            _ => expected("expected `dim` from 1 to 1048576"),
+        }
+    }
+
     pub(crate) fn new(image_tower: &str, dim: usize) -> Self {
         let fitting = SEGMENT_BYTES / (dim.max(1) * size_of::<half::f16>());
         Self {
@@ -108,8 +121,9 @@ impl Layout {
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(SearchError::Io { path, source }),
         };
-        let manifest: Manifest = toml::from_str(&text)
-            .map_err(|source| SearchError::Manifest { path, source: Box::new(source) })?;
+        let parsed = toml::from_str(&text).and_then(Manifest::sound);
+        let manifest =
+            parsed.map_err(|source| SearchError::Manifest { path, source: Box::new(source) })?;
         if manifest.format != FORMAT {
             let (path, found) = (self.dir.clone(), manifest.format);
             return Err(SearchError::Format { path, expected: FORMAT, found });
@@ -177,6 +191,18 @@ mod tests {
         let strange = layout.mapped("../../etc", 0);
         assert_eq!(strange.parent(), Some(Path::new("library/mapped")));
         assert_eq!(layout.mapped("ab12", 3), Path::new("library/mapped-3/ab12"));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_meant_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        for (dim, segment_rows) in [(0, 2), (4, 0), (usize::MAX >> 1, 2), (4, 1 << 20)] {
+            let manifest = Manifest { dim, segment_rows, ..Manifest::new("t", 4) };
+            layout.write_manifest(&manifest).unwrap();
+            let error = layout.manifest().unwrap_err();
+            assert!(error.to_string().contains("expected `"), "{error}");
+        }
     }
 
     #[test]

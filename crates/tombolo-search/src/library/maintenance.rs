@@ -5,7 +5,7 @@ use std::io;
 
 use half::f16;
 use rayon::prelude::*;
-use tombolo_vectors::{F16Rows, Rows};
+use tombolo_vectors::{F16Rows, Rows, VectorError};
 
 use super::LibraryWriter;
 use super::reader::Library;
@@ -145,6 +145,10 @@ impl LibraryWriter {
     /// [`SearchError::Vectors`] if a segment is damaged; [`SearchError::Records`]; [`SearchError::Io`], as for a full disk.
     pub fn compact(&mut self) -> Result<usize, SearchError> {
         let (rows, live, generation) = self.records().live_rows()?;
+        if let Some(last) = live.last().filter(|last| **last >= rows) {
+            let source = VectorError::Len { expected: last + 1, found: rows };
+            return Err(SearchError::Vectors { path: self.dir().to_owned(), source });
+        }
         if live.len() == rows {
             return Ok(0);
         }
