@@ -1,9 +1,12 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use tombolo_vectors::{Chain, F16Rows, I8Rows, Rows, ScoredRow, VectorError, top_k};
+use tombolo_vectors::{Chain, F16Rows, I8Rows, ScoredRow, VectorError, top_k};
 #[cfg(feature = "hnsw")]
-use {super::graph::Graph, tombolo_vectors::rescore};
+use {
+    super::graph::Graph,
+    tombolo_vectors::{Rows, rescore},
+};
 
 /// How a search looks for the nearest photos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
