@@ -51,6 +51,67 @@ pub enum SearchError {
         found: String,
     },
 
+    /// A collection whose vectors went through another map.
+    #[error("{}: expected the map {expected}, found {found}", path.display())]
+    OtherMap {
+        /// The collection.
+        path: PathBuf,
+        /// Fingerprint of the map that its vectors went through.
+        expected: String,
+        /// Fingerprint of the map at hand.
+        found: String,
+    },
+
+    /// What should be the address of a cluster's collection.
+    #[error("expected milvus://HOST:PORT/COLLECTION, found {found:?}")]
+    Address {
+        /// What was given.
+        found: String,
+    },
+
+    /// The server has no such collection.
+    #[error("{address}: there is no such collection")]
+    NoCollection {
+        /// The collection.
+        address: String,
+    },
+
+    /// A collection that another program made, or another version of this one.
+    #[error("{address}: expected a collection of tombolo's format 1, found {found:?}")]
+    ForeignCollection {
+        /// The collection.
+        address: String,
+        /// What it says of its format.
+        found: String,
+    },
+
+    /// The server of a cluster failed, or cannot be reached.
+    #[error("{address}: {source}")]
+    Cluster {
+        /// The collection.
+        address: String,
+        /// The reason.
+        source: BoxError,
+    },
+
+    /// A filter that a cluster has no words for.
+    #[error("{field}: a cluster cannot look for {found:?}")]
+    Inexpressible {
+        /// The filter's field.
+        field: &'static str,
+        /// What it is.
+        found: String,
+    },
+
+    /// More photos than a cluster shows, where all of them are needed.
+    #[error("{address}: more than {most} photos would have to be put in order")]
+    TooMany {
+        /// The collection.
+        address: String,
+        /// How many it shows.
+        most: usize,
+    },
+
     /// Another process is writing to the library.
     #[error("{}: another process is writing to this library", path.display())]
     Busy {
@@ -164,6 +225,21 @@ impl SearchError {
             Self::OtherModel { .. } => {
                 "give --model the model that made the library, or index into a new --library"
             }
+            Self::OtherMap { .. } => {
+                "give --model the model that was copied with, or copy the library to another collection"
+            }
+            Self::Address { .. } => {
+                "a collection's name has letters, digits and underscores, as in milvus://127.0.0.1:19530/photos"
+            }
+            Self::NoCollection { .. } => {
+                "`tombolo library copy DIR milvus://HOST:PORT/COLLECTION` makes it"
+            }
+            Self::ForeignCollection { .. } => "copy the library to a collection of another name",
+            Self::Cluster { .. } => {
+                "is Milvus running at that address? A copy that was cut off goes on when it is started again"
+            }
+            Self::Inexpressible { .. } => "leave out the zero byte",
+            Self::TooMany { .. } => "filter more, or leave out the order by time",
             Self::Busy { .. } => "wait until it is done; searching works meanwhile",
             Self::Records { source, .. } => match source.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => FULL_DISK,

@@ -44,7 +44,7 @@ pub enum Orientation {
 
 impl Orientation {
     /// Of width less height.
-    fn sign(self) -> i64 {
+    pub(crate) fn sign(self) -> i64 {
         match self {
             Self::Landscape => 1,
             Self::Portrait => -1,

@@ -20,13 +20,18 @@
 //! No tensors and no models here: the program brings an [`ImageEncoder`] and, where its model moves
 //! the image side, a [`GalleryMap`].
 
+#[cfg(feature = "milvus")]
+mod cluster;
 mod encoder;
 mod error;
 mod expression;
 mod filter;
 mod index;
 mod library;
+mod retriever;
 
+#[cfg(feature = "milvus")]
+pub use cluster::{Cluster, Copied, Origin};
 pub use encoder::{BoxError, GalleryMap, ImageEncoder};
 pub use error::SearchError;
 pub use expression::{Expression, ExpressionError, Term};
@@ -38,3 +43,4 @@ pub use library::{
     Cursor, Duplicates, Facets, Health, Hit, Item, Library, LibraryWriter, Likeness, Method, Odds,
     Order, Page, PageOptions, Repaired, SearchOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
 };
+pub use retriever::Retriever;

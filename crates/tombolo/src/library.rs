@@ -7,9 +7,7 @@ use tombolo_models::image::Preprocessing;
 use tombolo_models::map::Map;
 use tombolo_models::model::ImageTower;
 use tombolo_models::pull::Store;
-use tombolo_search::{
-    BoxError, GalleryMap, ImageEncoder, Library, Order, Page, PageOptions, SearchOptions, Wanted,
-};
+use tombolo_search::{BoxError, GalleryMap, ImageEncoder, Library, Retriever};
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{Misuse, Terminal};
@@ -97,17 +95,58 @@ pub fn remember_model(library: &Path, model: &Path) -> anyhow::Result<()> {
     })?)
 }
 
-/// The model that the user named, or the one that the library was last indexed with.
-pub fn model_of(library: &Path, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    if let Some(model) = named.or_else(|| remembered(library)) {
-        return Ok(model);
+/// A library that is there to search, and the model that it was last filled with.
+pub struct Opened {
+    /// Where photos are found.
+    pub photos: Box<dyn Retriever>,
+    /// As the user named it.
+    name: PathBuf,
+    model: Option<PathBuf>,
+}
+
+impl Opened {
+    /// Opens a folder, or a cluster's collection by its address.
+    pub fn open(name: &Path) -> anyhow::Result<Self> {
+        if is_cluster(name) {
+            return cluster(name);
+        }
+        let photos = Box::new(Library::open(name)?);
+        Ok(Self { photos, name: name.to_owned(), model: remembered(name) })
     }
-    if !library.join("library.toml").exists() {
-        let what = format!("{}: there is no library here", library.display());
-        return Err(Misuse::new(what, "`tombolo index FOLDER` makes one").into());
+
+    /// The model that the user named, or the one that the library was last filled with.
+    pub fn model(&self, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+        let unknown = || {
+            let what =
+                format!("{}: it is not known which model this library is of", self.name.display());
+            Misuse::new(what, "name it with --model RUN").into()
+        };
+        named.or_else(|| self.model.clone()).ok_or_else(unknown)
     }
-    let what = format!("{}: it is not known which model this library is of", library.display());
-    Err(Misuse::new(what, "name it with --model RUN").into())
+}
+
+#[cfg(feature = "milvus")]
+fn cluster(name: &Path) -> anyhow::Result<Opened> {
+    let cluster = tombolo_search::Cluster::open(&name.to_string_lossy())?;
+    let model = cluster.model().map(Path::to_owned);
+    Ok(Opened { photos: Box::new(cluster), name: name.to_owned(), model })
+}
+
+#[cfg(not(feature = "milvus"))]
+fn cluster(name: &Path) -> anyhow::Result<Opened> {
+    Err(without_clusters(&name.to_string_lossy()).into())
+}
+
+/// That this program cannot do what was asked.
+#[cfg(not(feature = "milvus"))]
+pub fn without_clusters(address: &str) -> Misuse {
+    let what = format!("{address}: this program was built without clusters");
+    Misuse::new(what, "build it with `cargo build --release --features milvus`")
+}
+
+/// Whether a library is the address of a cluster's collection, and not a folder.
+fn is_cluster(name: &Path) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("milvus://"))
 }
 
 /// The model that a library was last indexed with, if it says so.
@@ -116,31 +155,21 @@ pub fn remembered(library: &Path) -> Option<PathBuf> {
 }
 
 /// The library that the user named, or the user's own: `library` in the folder of models.
-pub fn library_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+pub fn library_name(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     match named {
         Some(library) => Ok(library),
         None => Ok(Store::from_env()?.home().join("library")),
     }
 }
 
-/// A page; through the graph of a large library where the first hits of one vector are asked for.
-pub fn page(
-    library: &Library,
-    wanted: &Wanted,
-    options: &SearchOptions<'_>,
-    which: &PageOptions,
-) -> anyhow::Result<Page> {
-    let plain = which.filter.is_empty() && which.order == Order::Match && which.after.is_none();
-    match wanted {
-        Wanted::Near(query) if plain => {
-            let mut hits = library.search(query, options)?;
-            let full = hits.len() == options.top;
-            let least = which.least.unwrap_or(f64::NEG_INFINITY);
-            hits.retain(|hit| f64::from(hit.score) >= least);
-            let whole = full && hits.len() == options.top;
-            let next = hits.last().filter(|_| whole).map(|hit| hit.cursor(which.order));
-            Ok(Page { hits, next })
-        }
-        _ => Ok(library.page(wanted, options, which)?),
+/// The same, where only a folder will do.
+pub fn library_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let library = library_name(named)?;
+    if is_cluster(&library) {
+        let what = format!("{}: expected a folder, found a cluster", library.display());
+        let hint = "index into a folder, and bring it to the cluster with \
+                    `tombolo library copy FOLDER milvus://HOST:PORT/COLLECTION`";
+        return Err(Misuse::new(what, hint).into());
     }
+    Ok(library)
 }

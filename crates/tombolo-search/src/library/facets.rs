@@ -4,7 +4,7 @@ use super::reader::Library;
 use crate::SearchError;
 
 /// Most values of a kind.
-const MOST: i64 = 200;
+pub(crate) const MOST_FACETS: usize = 200;
 
 /// What there is to filter by.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -27,7 +27,7 @@ impl Library {
     pub fn facets(&self) -> Result<Facets, SearchError> {
         let records = self.records();
         let separator = std::path::MAIN_SEPARATOR.to_string();
-        let most = params![MOST];
+        let most = params![MOST_FACETS];
         let cameras = "SELECT camera FROM items WHERE vector_row IS NOT NULL AND camera IS NOT NULL \
                        GROUP BY camera ORDER BY count(*) DESC, camera LIMIT ?1";
         let tags = "SELECT tag FROM tags JOIN items USING (path) WHERE vector_row IS NOT NULL \
@@ -42,7 +42,7 @@ impl Library {
         Ok(Facets {
             cameras: records.texts(cameras, most)?,
             tags: records.texts(tags, most)?,
-            folders: records.texts(folders, params![MOST, separator])?,
+            folders: records.texts(folders, params![MOST_FACETS, separator])?,
             taken: records.texts(taken, params![])?.try_into().ok(),
         })
     }

@@ -19,10 +19,14 @@ mod writer;
 
 pub use duplicates::Duplicates;
 pub use facets::Facets;
+#[cfg(feature = "milvus")]
+pub(crate) use facets::MOST_FACETS;
 pub use gallery::Method;
 #[cfg(feature = "hnsw")]
 pub use link::LinkOptions;
 pub use maintenance::{Health, Repaired};
+#[cfg(feature = "milvus")]
+pub(crate) use page::typical_of;
 pub use page::{
     Cursor, Likeness, Odds, Order, Page, PageOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
 };

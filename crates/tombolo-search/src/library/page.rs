@@ -230,6 +230,12 @@ fn log_odds(
     Ok(scores)
 }
 
+/// Slope and intercept of [`Odds::Typical`], from scores that stand for all.
+#[cfg(feature = "milvus")]
+pub(crate) fn typical_of(scores: &[f32]) -> (f32, f32) {
+    typical(scores, &Live::All)
+}
+
 /// Slope and intercept of [`Odds::Typical`].
 fn typical(scores: &[f32], live: &Live) -> (f32, f32) {
     let live =

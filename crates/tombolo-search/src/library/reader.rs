@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tombolo_vectors::{Rows, ScoredRow, VectorError};
+use tombolo_vectors::{EmbeddingMatrix, Rows, ScoredRow, VectorError};
 
 use super::gallery::{Gallery, Live, Method};
 use super::layout::{Layout, Manifest, graph_path};
@@ -153,6 +153,50 @@ impl Library {
                 return Err(self.damaged(VectorError::Len { expected, found }));
             }
             Ok(rows.row_to_vec(row))
+        })
+    }
+
+    /// The raw vector of a photo after a map, `[dim]` of the map.
+    ///
+    /// # Errors
+    /// As [`Library::vector_of`]; [`SearchError::Model`] if the map fails.
+    pub fn mapped_vector_of(
+        &self,
+        item: &Item,
+        map: &dyn GalleryMap,
+    ) -> Result<Vec<f32>, SearchError> {
+        let raw = EmbeddingMatrix::from_rows(self.dim(), self.vector_of(item)?);
+        let raw = raw.map_err(|source| self.damaged(source))?;
+        let path = || self.dir().to_owned();
+        let mapped = map.apply(&raw);
+        mapped
+            .map(EmbeddingMatrix::into_vec)
+            .map_err(|source| SearchError::Model { path: path(), source })
+    }
+
+    /// Mapped vectors of photos, rounded to halves: those that searches compare with.
+    ///
+    /// # Errors
+    /// As [`Library::search`].
+    pub fn mapped_vectors_of(
+        &self,
+        items: &[&Item],
+        map: &dyn GalleryMap,
+    ) -> Result<Vec<Vec<f32>>, SearchError> {
+        let options = SearchOptions { map: Some(map), ..SearchOptions::default() };
+        self.settled(|snapshot| {
+            let gallery = self.gallery(snapshot, &options)?;
+            let rows = gallery.rows();
+            let vector = |item: &&Item| {
+                // Its row may have another number by now.
+                let row = self.item(&item.id)?.map_or(item.vector_row, |item| item.vector_row);
+                if row >= rows.len() {
+                    let (expected, found) = (row + 1, rows.len());
+                    return Err(self.damaged(VectorError::Len { expected, found }));
+                }
+                Ok(rows.row_to_vec(row))
+            };
+            items.iter().map(vector).collect()
         })
     }
 

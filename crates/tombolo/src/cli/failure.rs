@@ -98,6 +98,7 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<(Option<String>, u
                 | SearchError::Vectors { .. }
                 | SearchError::VectorCount { .. }
                 | SearchError::Model { .. }
+                | SearchError::Cluster { .. }
         );
         return Some((error.hint(), if ours { OURS } else { BAD_INPUT }));
     }

@@ -7,12 +7,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
+#[cfg(feature = "milvus")]
+use tombolo_search::{Cluster, Copied, GalleryMap, Origin};
 use tombolo_search::{Item, Library, LibraryWriter};
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::library::library_dir;
+#[cfg(feature = "milvus")]
+use crate::{
+    library::{ImageSide, Opened},
+    model::Encoder,
+};
 
 /// Records read at a time.
 const PAGE: usize = 1_000;
@@ -35,6 +42,19 @@ enum Work {
     Repair,
     /// Give back the room of photos that are gone
     Compact,
+    /// Make a collection of a Milvus cluster hold what a library does; a copy that was cut off goes on where it was
+    Copy {
+        /// The library's directory
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+        /// The collection, made if it is not there: milvus://HOST:PORT/COLLECTION
+        #[arg(value_name = "ADDRESS")]
+        to: String,
+        /// The model whose map vectors go through: a run directory or a starter; by default the one that the library was
+        /// last indexed with
+        #[arg(long, env = "TOMBOLO_MODEL")]
+        model: Option<PathBuf>,
+    },
     /// Write records as JSON Lines and vectors as f16
     Export {
         /// The directory to write into, which must not be there yet
@@ -43,7 +63,11 @@ enum Work {
     },
 }
 
-pub fn run(arguments: Arguments, _: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if let Work::Copy { from, to, model } = arguments.work {
+        copy(&from, &to, model, global, terminal)?;
+        return Ok(Outcome::Done);
+    }
     let dir = library_dir(arguments.library)?;
     match arguments.work {
         Work::Check => check(&dir, terminal)?,
@@ -60,6 +84,7 @@ pub fn run(arguments: Arguments, _: &Global, terminal: &Terminal) -> anyhow::Res
             let rows = LibraryWriter::open(&dir)?.compact()?;
             say(terminal, &json!({ "rows": rows }), &format!("{rows} vectors given back"))?;
         }
+        Work::Copy { .. } => unreachable!("done above"),
         Work::Export { out } => {
             let library = Library::open(&dir)?;
             let photos = export(&library, &out, terminal)?;
@@ -69,6 +94,41 @@ pub fn run(arguments: Arguments, _: &Global, terminal: &Terminal) -> anyhow::Res
         }
     }
     Ok(Outcome::Done)
+}
+
+#[cfg(feature = "milvus")]
+fn copy(
+    from: &Path,
+    to: &str,
+    model: Option<PathBuf>,
+    global: &Global,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let library = Library::open(from)?;
+    let encoder = Encoder::open(&Opened::open(from)?.model(model)?, global)?;
+    let tower = encoder.model().file().image.as_ref();
+    library.require_model(tower.map_or("", |tower| tower.fingerprint.as_str()))?;
+    let map = ImageSide::new(&encoder)?;
+    let origin = Origin {
+        image_tower: library.fingerprint().to_owned(),
+        map: map.fingerprint().to_owned(),
+        dim: map.dim(),
+        model: Some(std::path::absolute(encoder.model().dir())?),
+    };
+    let cluster = Cluster::open_or_create(to, &origin)?;
+    terminal.begin("photos", Some(library.len()? as u64));
+    let copied =
+        cluster.copy(&library, &map, &mut |done, _| terminal.advance(done as u64, None))?;
+    terminal.end_bar();
+    let Copied { photos, sent, removed } = copied;
+    let text = format!("{photos} photos in {to}: {sent} sent, {removed} removed");
+    let document = json!({ "to": to, "photos": photos, "sent": sent, "removed": removed });
+    say(terminal, &document, &text)
+}
+
+#[cfg(not(feature = "milvus"))]
+fn copy(_: &Path, to: &str, _: Option<PathBuf>, _: &Global, _: &Terminal) -> anyhow::Result<()> {
+    Err(crate::library::without_clusters(to).into())
 }
 
 fn say(terminal: &Terminal, document: &serde_json::Value, text: &str) -> anyhow::Result<()> {

@@ -9,13 +9,13 @@ use serde_json::json;
 use tombolo_data::dataset::ImageSource;
 use tombolo_eval::Calibration;
 use tombolo_search::{
-    Filter, Hit, Library, Method, Order, Orientation, PageOptions, SearchOptions, Wanted,
+    Filter, GalleryMap, Hit, Method, Order, Orientation, PageOptions, SearchOptions, Wanted,
 };
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
-use crate::library::{ImageSide, library_dir, model_of, page};
+use crate::library::{ImageSide, Opened, library_name};
 use crate::model::{Encoder, require_words};
 use crate::query::{Asked, Likened, Question, Scores};
 
@@ -25,8 +25,8 @@ pub struct Arguments {
     /// What to look for: words, or a set expression such as `(cat OR kitten) AND NOT indoors` or
     /// `image:cat.jpg AND "in the snow"`
     query: Option<String>,
-    /// The library's directory, by default your own, beside the installed models; may be given again, for libraries of one
-    /// model
+    /// The library's directory, or milvus://HOST:PORT/COLLECTION; by default your own, beside the installed models. May be
+    /// given again, for libraries of one model
     #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
     library: Vec<PathBuf>,
     /// A photo to look for the like of
@@ -140,23 +140,22 @@ impl FilterArguments {
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let dirs = match arguments.library.as_slice() {
-        [] => vec![library_dir(None)?],
+        [] => vec![library_name(None)?],
         named => named.to_vec(),
     };
-    let model = model_of(&dirs[0], arguments.model.clone())?;
+    let libraries = dirs.iter().map(|dir| Opened::open(dir)).collect::<anyhow::Result<Vec<_>>>()?;
+    let model = libraries[0].model(arguments.model.clone())?;
     let mut encoder = Encoder::open(&model, global)?;
     if let Some(run) = &arguments.map {
         encoder = encoder.with_map(run)?;
     }
     let tower = encoder.model().file().image.as_ref();
     let fingerprint = tower.map_or("", |tower| tower.fingerprint.as_str());
-    let libraries = dirs.iter().map(|dir| {
-        let library = Library::open(dir)?;
-        library.require_model(fingerprint).map(|()| library)
-    });
-    let libraries = libraries.collect::<Result<Vec<_>, _>>()?;
-    let asked = asked(&arguments, &encoder, terminal)?;
     let map = ImageSide::new(&encoder)?;
+    libraries
+        .iter()
+        .try_for_each(|library| library.photos.require(fingerprint, map.fingerprint()))?;
+    let asked = asked(&arguments, &encoder, terminal)?;
     let method = if arguments.exact { Method::Exact } else { Method::Auto };
     let options = SearchOptions { top: arguments.top as usize, map: Some(&map), method };
     let which = page_options(&arguments, &asked)?;
@@ -179,13 +178,13 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 
 /// The hits of all libraries, the best first.
 fn hits(
-    libraries: &[Library],
+    libraries: &[Opened],
     asked: &Asked,
     options: &SearchOptions<'_>,
     which: &PageOptions,
 ) -> anyhow::Result<Vec<Hit>> {
     if let [library] = libraries {
-        return Ok(page(library, &asked.wanted, options, which)?.hits);
+        return Ok(library.photos.find(&asked.wanted, options, which)?.hits);
     }
     if which.order != Order::Match || which.after.is_some() {
         let hint = "search them one by one, or leave out --sort and --after";
@@ -197,7 +196,7 @@ fn hits(
     }
     let mut hits = Vec::new();
     for library in libraries {
-        hits.extend(page(library, &asked.wanted, options, which)?.hits);
+        hits.extend(library.photos.find(&asked.wanted, options, which)?.hits);
     }
     hits.sort_by(|a, b| b.score.total_cmp(&a.score));
     hits.truncate(options.top);
@@ -205,9 +204,9 @@ fn hits(
     Ok(hits)
 }
 
-fn why_nothing(libraries: &[Library], arguments: &Arguments) -> anyhow::Result<&'static str> {
+fn why_nothing(libraries: &[Opened], arguments: &Arguments) -> anyhow::Result<&'static str> {
     for library in libraries {
-        if !library.is_empty()? {
+        if !library.photos.is_empty()? {
             return Ok(match arguments.min_probability {
                 Some(_) => "no photo matches with that probability",
                 None => "no photo passes the filters",

@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
-use tombolo_search::Library;
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
-use crate::library::{library_dir, model_of};
+use crate::library::{Opened, library_name};
 use crate::model::Encoder;
 use crate::serve;
 
 /// Serve a library over HTTP, with a web page to search it
 #[derive(Args)]
 pub struct Arguments {
-    /// The library's directory; by default your own, beside the installed models
+    /// The library's directory, or milvus://HOST:PORT/COLLECTION; by default your own, beside the installed models
     #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
     library: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one
@@ -37,13 +36,13 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let library = library_dir(arguments.library)?;
-    let model = model_of(&library, arguments.model)?;
+    let library = Opened::open(&library_name(arguments.library)?)?;
+    let model = library.model(arguments.model)?;
     // What is wrong with them is told before anything listens.
     let encoder = Encoder::open(&model, global)?;
     let tower = encoder.model().file().image.as_ref();
     let fingerprint = tower.map_or("", |tower| tower.fingerprint.as_str());
-    Library::open(&library)?.require_model(fingerprint)?;
+    library.photos.require(fingerprint, &encoder.model().map_fingerprint()?)?;
     let bind = address(&arguments.bind)?;
     let token = arguments.token_file.as_deref().map(token).transpose()?;
     if token.is_none() && !bind.ip().is_loopback() {
@@ -52,7 +51,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     }
     log(global);
     let config = serve::Config {
-        library,
+        library: library.photos,
         model: encoder.model().dir().to_path_buf(),
         model_name: name_of(&model),
         bind,

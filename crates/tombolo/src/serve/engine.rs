@@ -80,12 +80,6 @@ impl Engine {
         Ok(mapped.iter().map(|window| tombolo_vectors::dot(window, query)).collect())
     }
 
-    /// A raw vector of the library, mapped.
-    pub fn map_raw(&self, raw: Vec<f32>) -> anyhow::Result<Vec<f32>> {
-        let raw = EmbeddingMatrix::from_rows(raw.len(), raw)?;
-        Ok(self.encoder.map()?.map_images(&raw)?.into_vec())
-    }
-
     fn texts(&self, texts: &[&str]) -> anyhow::Result<EmbeddingMatrix> {
         let tower = self.encoder.text_tower(&self.terminal)?;
         Ok(self.encoder.map()?.map_texts(&tower.embed(texts)?)?)

@@ -139,7 +139,8 @@ impl From<QuestionError> for ApiError {
 impl From<SearchError> for ApiError {
     fn from(error: SearchError) -> Self {
         let param = match &error {
-            SearchError::Time { .. } => "filter",
+            SearchError::Time { .. } | SearchError::Inexpressible { .. } => "filter",
+            SearchError::TooMany { .. } => "sort",
             SearchError::Cursor { .. } => "after",
             _ => return Self::ours(&error.into()),
         };

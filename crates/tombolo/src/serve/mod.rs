@@ -28,7 +28,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tombolo_search::Library;
+use tombolo_search::Retriever;
 
 use self::engine::Engines;
 use self::error::ApiError;
@@ -48,7 +48,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// What a server is made of.
 pub struct Config {
     /// The library.
-    pub library: PathBuf,
+    pub library: Box<dyn Retriever>,
     /// A run directory or a starter.
     pub model: PathBuf,
     /// What clients call the model.
@@ -63,12 +63,17 @@ pub struct Config {
 
 /// Serves until the process is told to stop; then answers what has begun. `ready` is told the address once it listens.
 pub fn run(config: Config, global: &Global, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
-    let library = Library::open(&config.library)?;
     let metrics = Arc::new(Metrics::default());
     let engines = Engines::new(config.model, global.clone(), Arc::clone(&metrics))?;
     let token = config.token.map(|token| blake3::hash(token.as_bytes()));
-    let state =
-        Arc::new(State::new(library, engines, metrics, config.model_name, token, config.slots));
+    let state = Arc::new(State::new(
+        config.library,
+        engines,
+        metrics,
+        config.model_name,
+        token,
+        config.slots,
+    ));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.bind)

@@ -11,7 +11,6 @@ use super::engine::Engine;
 use super::error::{ApiError, ErrorBody};
 use super::request::{Asking, Pull, SearchRequest, Wish};
 use super::state::{Shared, State, compute};
-use crate::library::page;
 use crate::query::{Asked, Likened, Question, Scores};
 
 /// A page of hits.
@@ -103,7 +102,7 @@ fn item_vector(
         .library
         .item(id)?
         .ok_or_else(|| ApiError::invalid(param, "expected the id of a photo in the library"))?;
-    Ok(engine.map_raw(state.library.vector_of(&item)?)?)
+    Ok(state.library.mapped_vector_of(&item, &engine.image_side()?)?)
 }
 
 fn respond(
@@ -120,7 +119,7 @@ fn respond(
     let options = SearchOptions { top: wish.top, map: Some(&map), ..Default::default() };
     let least = asked.least(wish.min_probability, wish.which.order);
     let which = PageOptions { least, ..wish.which };
-    let found = page(&state.library, &asked.wanted, &options, &which)?;
+    let found = state.library.find(&asked.wanted, &options, &which)?;
     let hits = found.hits.into_iter().map(|hit| {
         let scores = asked.scores(&hit);
         HitBody::new(hit.rank, scores, hit.item)

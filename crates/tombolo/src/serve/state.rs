@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use lru::LruCache;
 use tokio::sync::Semaphore;
-use tombolo_search::{Item, Library};
+use tombolo_search::{Item, Retriever};
 
 use super::engine::Engines;
 use super::error::ApiError;
@@ -18,7 +18,7 @@ const THUMBNAILS: NonZeroUsize = NonZeroUsize::new(2_000).expect("not zero");
 /// What all requests share.
 pub struct State {
     /// The library.
-    pub library: Library,
+    pub library: Box<dyn Retriever>,
     /// The model.
     pub engines: Engines,
     /// What is counted.
@@ -39,7 +39,7 @@ pub type Shared = Arc<State>;
 impl State {
     /// Nothing is computed yet.
     pub fn new(
-        library: Library,
+        library: Box<dyn Retriever>,
         engines: Engines,
         metrics: Arc<Metrics>,
         model_name: String,
