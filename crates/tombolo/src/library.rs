@@ -110,6 +110,10 @@ impl Opened {
         if is_cluster(name) {
             return cluster(name);
         }
+        if !name.join("library.toml").exists() {
+            let what = format!("{}: there is no library here", name.display());
+            return Err(Misuse::new(what, "`tombolo index FOLDER` makes one").into());
+        }
         let photos = Box::new(Library::open(name)?);
         Ok(Self { photos, name: name.to_owned(), model: remembered(name) })
     }
