@@ -444,3 +444,22 @@ fn the_server_answers_from_a_cluster_as_from_a_folder() {
     let zero = json!({ "query": "red", "filter": { "tags": ["\u{0}"] } });
     assert_eq!(remote.ask("POST", "/search", &zero.to_string()).0, 422);
 }
+
+#[test]
+fn a_cluster_that_goes_away_is_no_fault_of_the_client() {
+    let Some(server) = server() else { return };
+    let dir = photos();
+    let dir = dir.path();
+    index(dir);
+    let (address, passed) = proxy(&server, 1 << 40);
+    let cluster = collection(&address, "away");
+    copy(dir, &cluster);
+    let served = Served::start(dir, &cluster);
+    let ask = || served.ask("POST", "/search", &json!({ "query": "red" }).to_string());
+    assert_eq!(ask().0, 200);
+    passed.store(1 << 41, Relaxed);
+    let (status, body) = ask();
+    assert_eq!((status, &body["error"]["code"]), (503, &json!("cluster")));
+    passed.store(0, Relaxed);
+    assert_eq!(ask().0, 200);
+}

@@ -141,6 +141,11 @@ impl From<SearchError> for ApiError {
         let param = match &error {
             SearchError::Time { .. } | SearchError::Inexpressible { .. } => "filter",
             SearchError::TooMany { .. } => "sort",
+            SearchError::Cluster { .. } => {
+                tracing::error!(%error, "the cluster failed");
+                let message = "the cluster does not answer: try again in a moment";
+                return Self::unavailable("cluster", message);
+            }
             SearchError::Cursor { .. } => "after",
             _ => return Self::ours(&error.into()),
         };
