@@ -42,7 +42,7 @@ fn compacting_gives_room_back_and_changes_no_answer() {
     let expected = found(&desk);
     assert_eq!(expected.len(), 5);
     assert_eq!(desk.library().check().unwrap().unused, 4);
-    let mut writer = LibraryWriter::open(&desk.library_dir()).unwrap();
+    let mut writer = desk.writer();
     assert_eq!(writer.compact().unwrap(), 4);
     assert_eq!(writer.compact().unwrap(), 0, "nothing is left to give back");
     drop(writer);
@@ -78,7 +78,7 @@ fn lost_vectors_are_found_and_encoded_again() {
     fs::write(desk.path("library/vectors/000002.f16"), [0xff; 12]).unwrap();
     let health = desk.library().check().unwrap();
     assert_eq!(health.problems.len(), 3, "{:?}", health.problems);
-    let repaired = LibraryWriter::open(&desk.library_dir()).unwrap().repair().unwrap();
+    let repaired = desk.writer().repair().unwrap();
     assert_eq!((repaired.forgotten, repaired.segments), (5, 2));
     assert!(desk.library().check().unwrap().problems.is_empty());
     assert_eq!(found(&desk).len(), 2);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tombolo_data::image::Decoded;
-use tombolo_search::{BoxError, ImageEncoder, IndexOptions, IndexSummary, Library, LibraryWriter};
+use tombolo_search::{
+    BoxError, ImageEncoder, IndexOptions, IndexSummary, Library, LibraryWriter, SearchError,
+};
 use tombolo_vectors::{EmbeddingMatrix, normalize};
 
 /// The unit vector of a photo's mean colour, `[3]`.
@@ -109,8 +111,16 @@ impl Desk {
     }
 
     pub fn writer(&self) -> LibraryWriter {
-        let fingerprint = self.encoder.fingerprint;
-        LibraryWriter::open_or_create_with_segments(&self.library_dir(), fingerprint, 3, 2).unwrap()
+        let (dir, fingerprint) = (self.library_dir(), self.encoder.fingerprint);
+        let open = || LibraryWriter::open_or_create_with_segments(&dir, fingerprint, 3, 2);
+        // A process that another test starts has all our files, the lock among them, until it is another program.
+        for _ in 0..200 {
+            match open() {
+                Err(SearchError::Busy { .. }) => std::thread::sleep(Duration::from_millis(5)),
+                opened => return opened.unwrap(),
+            }
+        }
+        open().unwrap()
     }
 
     pub fn index(&self, names: &[&str]) -> IndexSummary {
