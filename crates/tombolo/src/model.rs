@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use candle_core::Device;
 use tombolo_data::dataset::ImageSource;
-use tombolo_data::image::{Loader, LoaderConfig};
+use tombolo_data::image::{Loader, LoaderConfig, Pixels};
 use tombolo_eval::Calibration;
 use tombolo_models::backbones::{Backbones, text_model};
 use tombolo_models::map::Map;
@@ -122,7 +122,30 @@ impl Encoder {
         Ok(CalibrationFile::read(self.model.map_dir())?.map(|file| file.calibration))
     }
 
-    /// Mapped vectors of texts.
+    /// Mapped vectors of a few texts, `[texts, dim]`, at once.
+    pub fn text_vectors(
+        &self,
+        texts: &[&str],
+        terminal: &Terminal,
+    ) -> anyhow::Result<EmbeddingMatrix> {
+        if texts.is_empty() {
+            return Ok(EmbeddingMatrix::new(self.map()?.dim())?);
+        }
+        Ok(self.map()?.map_texts(&self.text_tower(terminal)?.embed(texts)?)?)
+    }
+
+    /// Mapped vectors of a few photos, `[photos, dim]`, at once.
+    pub fn photo_vectors(
+        &self,
+        photos: &[Pixels],
+        terminal: &Terminal,
+    ) -> anyhow::Result<EmbeddingMatrix> {
+        let tower = self.image_tower(terminal)?;
+        let pictures: Vec<_> = photos.iter().map(|p| tower.preprocessing().apply(p)).collect();
+        Ok(self.map()?.map_images(&tower.embed(&pictures)?)?)
+    }
+
+    /// Mapped vectors of texts, with a progress bar.
     pub fn texts(&self, texts: &[&str], terminal: &Terminal) -> anyhow::Result<EmbeddingMatrix> {
         let (tower, map) = (self.text_tower(terminal)?, self.map()?);
         let mut order: Vec<usize> = (0..texts.len()).collect();

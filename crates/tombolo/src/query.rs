@@ -2,9 +2,14 @@
 
 use std::collections::HashMap;
 
+use clap::ValueEnum;
+use serde::Deserialize;
 use tombolo_eval::Calibration;
-use tombolo_search::{Expression, ExpressionError, Hit, Likeness, Odds, Order, Term, Wanted};
+use tombolo_search::{
+    Expression, ExpressionError, Hit, Likeness, Odds, Order, Orientation, Term, Wanted,
+};
 use tombolo_vectors::normalize;
+use utoipa::ToSchema;
 
 /// Words or a set expression, and what pulls or pushes.
 #[derive(Debug, Default)]
@@ -149,6 +154,46 @@ impl Question {
         match terms.iter().any(|(weight, _)| *weight > 0.0) {
             true => Ok(Wanted::Near(sum(&terms))),
             false => Err(QuestionError::Empty.into()),
+        }
+    }
+}
+
+/// In which order hits come, as a user says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    Match,
+    Newest,
+    Oldest,
+}
+
+impl Sort {
+    /// As the library has it.
+    pub fn order(self) -> Order {
+        match self {
+            Self::Match => Order::Match,
+            Self::Newest => Order::Newest,
+            Self::Oldest => Order::Oldest,
+        }
+    }
+}
+
+/// Which side of a photo is longer, as a user says it.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    Landscape,
+    Portrait,
+    Square,
+}
+
+impl Shape {
+    /// As the library has it.
+    pub fn orientation(self) -> Orientation {
+        match self {
+            Self::Landscape => Orientation::Landscape,
+            Self::Portrait => Orientation::Portrait,
+            Self::Square => Orientation::Square,
         }
     }
 }

@@ -4,18 +4,28 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// Which part, from 0.
-    index: u64,
+    index: usize,
     /// How many parts there are.
-    count: u64,
+    count: usize,
 }
 
 impl Shard {
+    /// Which part, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// How many parts there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
     /// Whether something of this name belongs to the part. Decided by a hash of the name alone: what others there are
     /// changes nothing.
     pub fn holds(&self, name: &str) -> bool {
         let hash = blake3::hash(name.as_bytes());
         let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
-        u64::from_le_bytes(*first) % self.count == self.index
+        u64::from_le_bytes(*first) % self.count as u64 == self.index as u64
     }
 }
 

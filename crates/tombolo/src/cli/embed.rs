@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
 use tombolo_models::checkpoint;
+use tombolo_search::Shard;
 use tombolo_vectors::{EmbeddingMatrix, npy};
 
 use super::failure::Misuse;
@@ -28,8 +29,8 @@ pub struct Arguments {
     #[arg(long, env = "TOMBOLO_OUT", value_name = "FILE")]
     out: PathBuf,
     /// Embed the I-th of N parts of the inputs alone, I from 0: every N-th, from the I-th on
-    #[arg(long, env = "TOMBOLO_SHARD", value_name = "I/N", value_parser = shard)]
-    shard: Option<(usize, usize)>,
+    #[arg(long, env = "TOMBOLO_SHARD", value_name = "I/N")]
+    shard: Option<Shard>,
 }
 
 /// A row to be.
@@ -44,8 +45,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     for input in &arguments.inputs {
         inputs.extend(read(input)?);
     }
-    if let Some((index, count)) = arguments.shard {
-        inputs = inputs.into_iter().skip(index).step_by(count).collect();
+    if let Some(shard) = arguments.shard {
+        inputs = inputs.into_iter().skip(shard.index()).step_by(shard.count()).collect();
     }
     let encoder = Encoder::open(&arguments.model, global)?;
     let dim = encoder.map()?.dim();
@@ -84,12 +85,6 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         terminal.note(&format!("{}: {} × {dim}", arguments.out.display(), matrix.len()));
     }
     Ok(if skipped > 0 { Outcome::Skipped } else { Outcome::Done })
-}
-
-fn shard(text: &str) -> Result<(usize, usize), String> {
-    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    let parts = parts.filter(|(index, count): &(usize, usize)| index < count);
-    parts.ok_or_else(|| "expected I/N with I from 0 to N − 1, as in 0/4".to_owned())
 }
 
 /// The rows that an argument stands for.

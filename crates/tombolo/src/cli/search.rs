@@ -1,23 +1,20 @@
 //! `tombolo search`: a library by text, by image, or by both.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
 use tombolo_eval::Calibration;
-use tombolo_search::{
-    Filter, GalleryMap, Hit, Method, Order, Orientation, PageOptions, SearchOptions, Wanted,
-};
+use tombolo_search::{Filter, GalleryMap, Hit, Method, Order, PageOptions, SearchOptions, Wanted};
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::library::{ImageSide, Opened, library_name};
 use crate::model::{Encoder, require_words};
-use crate::query::{Asked, Likened, Question, Scores};
+use crate::query::{Asked, Likened, Question, Scores, Shape, Sort};
 
 /// Search a library by text, by image, by set expression: what is added pulls, what is subtracted pushes
 #[derive(Args)]
@@ -68,14 +65,6 @@ pub struct Arguments {
     map: Option<PathBuf>,
 }
 
-/// In which order hits come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Sort {
-    Match,
-    Newest,
-    Oldest,
-}
-
 /// Which photos may be found at all.
 #[derive(Args)]
 #[command(next_help_heading = "Filters")]
@@ -109,14 +98,6 @@ struct FilterArguments {
     tags: Vec<String>,
 }
 
-/// Which side of a photo is longer.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Shape {
-    Landscape,
-    Portrait,
-    Square,
-}
-
 impl FilterArguments {
     fn filter(&self) -> anyhow::Result<Filter> {
         let folder = self.folder.as_ref().map(std::path::absolute).transpose()?;
@@ -127,11 +108,7 @@ impl FilterArguments {
             taken_to: self.taken_to.clone(),
             min_width: self.min_width,
             min_height: self.min_height,
-            orientation: self.orientation.map(|shape| match shape {
-                Shape::Landscape => Orientation::Landscape,
-                Shape::Portrait => Orientation::Portrait,
-                Shape::Square => Orientation::Square,
-            }),
+            orientation: self.orientation.map(Shape::orientation),
             camera: self.camera.clone(),
             tags: self.tags.clone(),
         })
@@ -227,7 +204,9 @@ fn asked(arguments: &Arguments, encoder: &Encoder, terminal: &Terminal) -> anyho
         return Ok(Asked { wanted: Wanted::All, calibration: None });
     }
     let texts = question.texts();
-    let vectors = vectors(&texts, encoder, terminal)?;
+    let words: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let vectors = encoder.text_vectors(&words, terminal)?;
+    let vectors = texts.iter().cloned().zip(vectors.iter().map(<[f32]>::to_vec)).collect();
     let mut image = |name: &str| photo(Path::new(name), encoder, terminal);
     let wanted = question.wanted::<anyhow::Error>(&vectors, calibration, &mut image)?;
     Ok(Asked { wanted, calibration: calibration.filter(|_| is_words) })
@@ -280,39 +259,18 @@ fn require_probability(
 
 /// Which hits are wanted. By time, words find what matches them rather than not.
 fn page_options(arguments: &Arguments, asked: &Asked) -> anyhow::Result<PageOptions> {
-    let order = match arguments.sort {
-        Sort::Match => Order::Match,
-        Sort::Newest => Order::Newest,
-        Sort::Oldest => Order::Oldest,
-    };
+    let order = arguments.sort.order();
     let filter = arguments.filter.filter()?;
     let after = arguments.after.as_deref().map(str::parse).transpose()?;
     let least = asked.least(arguments.min_probability, order);
     Ok(PageOptions { filter, least, order, after })
 }
 
-/// The mapped unit vectors of texts.
-fn vectors(
-    texts: &[String],
-    encoder: &Encoder,
-    terminal: &Terminal,
-) -> anyhow::Result<HashMap<String, Vec<f32>>> {
-    let mut vectors = HashMap::new();
-    for text in texts {
-        let tower = encoder.text_tower(terminal)?;
-        let vector = encoder.map()?.map_texts(&tower.embed(&[text.as_str()])?)?.into_vec();
-        vectors.insert(text.clone(), vector);
-    }
-    Ok(vectors)
-}
-
 /// The mapped unit vector of a photo in a file.
 fn photo(path: &Path, encoder: &Encoder, terminal: &Terminal) -> anyhow::Result<Vec<f32>> {
-    let tower = encoder.image_tower(terminal)?;
     let source = ImageSource::File(path.to_path_buf());
     let photo = tombolo_data::image::load(&source, &Default::default())?;
-    let picture = tower.preprocessing().apply(&photo.pixels);
-    Ok(encoder.map()?.map_images(&tower.embed(&[picture])?)?.into_vec())
+    Ok(encoder.photo_vectors(&[photo.pixels], terminal)?.into_vec())
 }
 
 fn probability(text: &str) -> Result<f64, String> {

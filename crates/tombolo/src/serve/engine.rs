@@ -67,9 +67,7 @@ impl Engine {
 
     /// Mapped unit vectors of photos, `[photos, dim]`.
     pub fn photos(&self, photos: &[Pixels]) -> anyhow::Result<EmbeddingMatrix> {
-        let tower = self.encoder.image_tower(&self.terminal)?;
-        let pictures: Vec<_> = photos.iter().map(|p| tower.preprocessing().apply(p)).collect();
-        Ok(self.encoder.map()?.map_images(&tower.embed(&pictures)?)?)
+        self.encoder.photo_vectors(photos, &self.terminal)
     }
 
     /// How much each part of a photo is like a mapped unit vector: cosines, [`tombolo_models::model::WINDOWS`] a row.
@@ -81,8 +79,7 @@ impl Engine {
     }
 
     fn texts(&self, texts: &[&str]) -> anyhow::Result<EmbeddingMatrix> {
-        let tower = self.encoder.text_tower(&self.terminal)?;
-        Ok(self.encoder.map()?.map_texts(&tower.embed(texts)?)?)
+        self.encoder.text_vectors(texts, &self.terminal)
     }
 }
 

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::body::{Id, Parameters};
 use super::error::{ApiError, ErrorBody};
-use super::state::{Shared, compute};
+use super::state::{Shared, State, compute};
 use crate::report::thumbnail::small_jpeg;
 
 /// Longer side of a thumbnail, in pixels.
@@ -77,13 +77,9 @@ pub async fn image(
     Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    compute(&state, move |state| {
-        let item = state.item(&id)?;
-        if is_known(&headers, &item.blake3) {
-            return Ok(StatusCode::NOT_MODIFIED.into_response());
-        }
-        let bytes = contents(&item)?;
-        Ok(picture(media_type(&bytes), &item.blake3, Bytes::from(bytes)))
+    picture(&state, id, headers, |_, item| {
+        let bytes = contents(item)?;
+        Ok((media_type(&bytes), Bytes::from(bytes)))
     })
     .await
 }
@@ -97,22 +93,15 @@ pub async fn thumbnail(
     Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    compute(&state, move |state| {
-        let item = state.item(&id)?;
-        if is_known(&headers, &item.blake3) {
-            return Ok(StatusCode::NOT_MODIFIED.into_response());
+    picture(&state, id, headers, |state, item| {
+        if let Some(jpeg) = state.kept_thumbnail(&item.blake3) {
+            return Ok(("image/jpeg", jpeg));
         }
-        let jpeg = match state.kept_thumbnail(&item.blake3) {
-            Some(jpeg) => jpeg,
-            None => {
-                let pixels = decode(&contents(&item)?, &Limits::default())?.pixels;
-                let jpeg = small_jpeg(&pixels, THUMBNAIL).map(Bytes::from);
-                let jpeg = jpeg.ok_or_else(|| ApiError::not_found("it has no thumbnail"))?;
-                state.keep_thumbnail(item.blake3.clone(), jpeg.clone());
-                jpeg
-            }
-        };
-        Ok(picture("image/jpeg", &item.blake3, jpeg))
+        let pixels = decode(&contents(item)?, &Limits::default())?.pixels;
+        let jpeg = small_jpeg(&pixels, THUMBNAIL).map(Bytes::from);
+        let jpeg = jpeg.ok_or_else(|| ApiError::not_found("it has no thumbnail"))?;
+        state.keep_thumbnail(item.blake3.clone(), jpeg.clone());
+        Ok(("image/jpeg", jpeg))
     })
     .await
 }
@@ -214,16 +203,30 @@ fn is_known(headers: &HeaderMap, content: &str) -> bool {
     tag.is_some_and(|tag| tag.split(',').any(|tag| tag.trim().trim_matches('"') == content))
 }
 
-/// A picture that a browser may keep, as it asks again whether it is still that of the id.
-fn picture(media_type: &'static str, content: &str, bytes: Bytes) -> Response {
-    let mut response = bytes.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{content}\"")) {
-        headers.insert(header::ETAG, tag);
-    }
-    response
+/// A picture of a photo, made unless the client has it. A browser may keep it, and asks again whether it is still that of the
+/// id.
+async fn picture(
+    state: &Shared,
+    id: String,
+    headers: HeaderMap,
+    make: impl FnOnce(&State, &Item) -> Result<(&'static str, Bytes), ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    compute(state, move |state| {
+        let item = state.item(&id)?;
+        if is_known(&headers, &item.blake3) {
+            return Ok(StatusCode::NOT_MODIFIED.into_response());
+        }
+        let (media_type, bytes) = make(state, &item)?;
+        let mut response = bytes.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", item.blake3)) {
+            headers.insert(header::ETAG, tag);
+        }
+        Ok(response)
+    })
+    .await
 }
 
 fn media_type(bytes: &[u8]) -> &'static str {

@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 use tombolo_data::image::Pixels;
-use tombolo_search::{Filter, Order, Orientation, PageOptions};
+use tombolo_search::{Filter, Order, PageOptions};
 use utoipa::ToSchema;
 
 use super::body::{is_data_uri, photo_of_data_uri};
 use super::error::ApiError;
-use crate::query::{Likened, Question};
+use crate::query::{Likened, Question, Shape, Sort};
 
 /// Hits on a page, at most.
 const MAX_TOP: usize = 1_000;
@@ -60,14 +60,6 @@ impl OneOrMore {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Sort {
-    Match,
-    Newest,
-    Oldest,
-}
-
 /// Which photos may be found at all.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -93,42 +85,18 @@ struct FilterRequest {
     tags: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Shape {
-    Landscape,
-    Portrait,
-    Square,
-}
-
 impl From<FilterRequest> for Filter {
     fn from(request: FilterRequest) -> Self {
-        let FilterRequest {
-            path,
-            folder,
-            taken_from,
-            taken_to,
-            min_width,
-            min_height,
-            orientation,
-            camera,
-            tags,
-        } = request;
-        let orientation = orientation.map(|shape| match shape {
-            Shape::Landscape => Orientation::Landscape,
-            Shape::Portrait => Orientation::Portrait,
-            Shape::Square => Orientation::Square,
-        });
         Self {
-            path,
-            folder,
-            taken_from,
-            taken_to,
-            min_width,
-            min_height,
-            orientation,
-            camera,
-            tags,
+            path: request.path,
+            folder: request.folder,
+            taken_from: request.taken_from,
+            taken_to: request.taken_to,
+            min_width: request.min_width,
+            min_height: request.min_height,
+            orientation: request.orientation.map(Shape::orientation),
+            camera: request.camera,
+            tags: request.tags,
         }
     }
 }
@@ -194,11 +162,7 @@ impl SearchRequest {
             let message = format!("expected a number from 0 to 1, found {found}");
             return Err(ApiError::invalid("min_probability", message));
         }
-        let order = match self.sort {
-            Some(Sort::Newest) => Order::Newest,
-            Some(Sort::Oldest) => Order::Oldest,
-            Some(Sort::Match) | None => Order::Match,
-        };
+        let order = self.sort.unwrap_or(Sort::Match).order();
         let filter = Filter::from(self.filter.take().unwrap_or_default());
         filter.check()?;
         let after = self.after.as_deref().map(str::parse).transpose()?;
