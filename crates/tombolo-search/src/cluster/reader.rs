@@ -53,11 +53,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Whether a text is the address of a cluster and not of a folder.
-    pub fn is_address(text: &str) -> bool {
-        text.starts_with(super::address::SCHEME)
-    }
-
     /// Opens the collection at `milvus://HOST:PORT/COLLECTION`.
     ///
     /// # Errors

@@ -64,15 +64,11 @@ enum Work {
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    if let Work::Copy { from, to, model } = arguments.work {
-        copy(&from, &to, model, global, terminal)?;
-        return Ok(Outcome::Done);
-    }
-    let dir = library_dir(arguments.library)?;
+    let dir = || library_dir(arguments.library);
     match arguments.work {
-        Work::Check => check(&dir, terminal)?,
+        Work::Check => check(&dir()?, terminal)?,
         Work::Repair => {
-            let repaired = LibraryWriter::open(&dir)?.repair()?;
+            let repaired = LibraryWriter::open(&dir()?)?.repair()?;
             let (forgotten, segments) = (repaired.forgotten, repaired.segments);
             let text = format!("{forgotten} photos forgotten, {segments} segments mended");
             say(terminal, &json!({ "forgotten": forgotten, "segments": segments }), &text)?;
@@ -81,12 +77,12 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
             }
         }
         Work::Compact => {
-            let rows = LibraryWriter::open(&dir)?.compact()?;
+            let rows = LibraryWriter::open(&dir()?)?.compact()?;
             say(terminal, &json!({ "rows": rows }), &format!("{rows} vectors given back"))?;
         }
-        Work::Copy { .. } => unreachable!("done above"),
+        Work::Copy { from, to, model } => copy(&from, &to, model, global, terminal)?,
         Work::Export { out } => {
-            let library = Library::open(&dir)?;
+            let library = Library::open(&dir()?)?;
             let photos = export(&library, &out, terminal)?;
             let text = format!("{photos} photos in {}", out.display());
             let dim = library.dim();
