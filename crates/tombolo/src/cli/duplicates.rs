@@ -49,7 +49,12 @@ pub fn run(arguments: Arguments, _: &Global, terminal: &Terminal) -> anyhow::Res
         }
     }
     let more: usize = found.iter().map(|group| group.items.len() - 1).sum();
-    terminal.note(&format!("{} groups; {more} photos beyond the first of each", found.len()));
+    terminal.note(&match (found.len(), more) {
+        (0, _) => "no photo is there twice".to_owned(),
+        (1, 1) => "1 group, with 1 photo beyond its first".to_owned(),
+        (1, more) => format!("1 group, with {more} photos beyond its first"),
+        (groups, more) => format!("{groups} groups, with {more} photos beyond their first"),
+    });
     Ok(Outcome::Done)
 }
 

@@ -55,14 +55,15 @@ pub struct Arguments {
     /// Go on after a hit: the `cursor` that --json gave with it
     #[arg(long, env = "TOMBOLO_AFTER", value_name = "CURSOR")]
     after: Option<String>,
-    #[command(flatten)]
-    filter: FilterArguments,
     /// The model: a run directory or a starter; by default the one that the library was last indexed with
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
     /// A run whose map takes the place of the model's, as for another language; it must join the same towers
     #[arg(long, env = "TOMBOLO_MAP", value_name = "RUN")]
     map: Option<PathBuf>,
+    // Last: what follows would stand under its heading.
+    #[command(flatten)]
+    filter: FilterArguments,
 }
 
 /// Which photos may be found at all.

@@ -49,7 +49,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         let what = format!("--bind {bind}: others could reach this address");
         return Err(Misuse::new(what, "give --token-file FILE, or listen at 127.0.0.1").into());
     }
-    log(global);
+    log(global, terminal);
     let config = serve::Config {
         library: library.photos,
         model: encoder.model().dir().to_path_buf(),
@@ -106,11 +106,12 @@ fn name_of(model: &Path) -> String {
 }
 
 /// A line a request on standard error: JSON with `--json`, none with `--quiet`.
-fn log(global: &Global) {
+fn log(global: &Global, terminal: &Terminal) {
     let level = if global.quiet { tracing::Level::ERROR } else { tracing::Level::INFO };
     let lines = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(terminal.colour())
         .with_max_level(level);
     // Only the first subscriber of a process counts, and this is it.
     let _ = match global.json {

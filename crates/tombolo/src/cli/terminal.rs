@@ -31,6 +31,11 @@ impl Terminal {
         self.json
     }
 
+    /// Whether standard error shows colours.
+    pub fn colour(&self) -> bool {
+        self.colour
+    }
+
     /// Prints one JSON document on a line of its own.
     pub fn document(&self, value: &impl Serialize) -> anyhow::Result<()> {
         self.result(&serde_json::to_string(value)?)
