@@ -232,6 +232,7 @@ fn next_commands(run: &Path, library: &Path) -> String {
         "\nCurves and examples: {run}/report.html\n\nTry next:\n  \
          {program} search \"a dog and a bone\" --library {library}\n  \
          {program} search \"rocket\" --subtract \"space\" --library {library}\n  \
+         {program} serve --library {library}\n  \
          {program} train folder:PHOTOS-WITH-TXT-FILES --out my-model\n  \
          {program} index PHOTOS --library my-photos --model my-model"
     )
