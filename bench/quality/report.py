@@ -9,12 +9,12 @@ Written by `bench/quality.sh`; do not edit. Rows are named in `bench/quality/row
 val, and val is what is shown: expect a little less elsewhere. The test split was not looked at.
 
 Unless a row says otherwise, backbones are frozen: all-MiniLM-L6-v2 for captions, which has seen captions like these (its model card), and EfficientNet-Lite,
-trained on ImageNet, for photos. A figure is the mean over seeds, ± half the distance between the best and the worst. *Time* is the wall
-time of the command on two shared cores with features cached, and moves by a third with what else the machine does. *Trained*
+trained on ImageNet, for photos. A figure is the mean over seeds, ± half the distance between the best and the worst. *Processor time* is what the
+command used of both cores together, with features cached; on two idle cores the wall time is a little more than half of it. *Trained*
 counts weights moved by a gradient, or solved for.
 """
 
-HEAD = """| | recall@1 image→text | recall@1 text→image | sum of recalls | time | trained | seeds |
+HEAD = """| | recall@1 image→text | recall@1 text→image | sum of recalls | processor time | trained | seeds |
 |---|---|---|---|---|---|---|
 """
 

@@ -18,6 +18,9 @@ pub const WORDS: &str = "words";
 /// At the end of an image backbone's name: its networks look at the mirror image as well.
 const MIRROR: &str = "+mirror";
 
+/// At the end of an image backbone's name: a feature map in the middle of each network is read as well.
+const MIDDLE: &str = "+middle";
+
 /// Sides of pictures that a network may be asked to look at, in pixels.
 const SIDES: std::ops::RangeInclusive<usize> = 32..=1024;
 
@@ -33,8 +36,8 @@ pub struct Backbones {
 
 impl Backbones {
     /// Opens an image backbone: `patches:SIZE/PATCH`, or names of models with `+` between them, of which
-    /// EfficientNets may have `@SIZE` after theirs, for pictures of another size than they were trained on. `+mirror`
-    /// at the end: the mirror image as well. The last `trained` blocks are left out: they are the tower's, see
+    /// EfficientNets may have `@SIZE` after theirs, for pictures of another size than they were trained on. At the
+    /// end `+middle`: what a map in the middle of each EfficientNet holds, beside its last; `+mirror`: the mirror image as well. The last `trained` blocks are left out: they are the tower's, see
     /// [`Backbones::tail`]. Returns its fingerprint too.
     ///
     /// # Errors
@@ -57,16 +60,15 @@ impl Backbones {
             })?;
             return Ok((ImageBackbone::patches(size, patch, &self.device), name.to_owned()));
         }
-        let (names, mirrored) = match name.strip_suffix(MIRROR) {
-            Some(names) => (names, true),
-            None => (name, false),
-        };
+        let (names, mirrored) = without(name, MIRROR);
+        let (names, middle) = without(names, MIDDLE);
+        let reading = if middle { Reading::WithMiddle } else { Reading::Below(trained) };
         let mut parts = names.split('+');
         let (mut backbone, mut fingerprint) =
-            self.network(parts.next().unwrap_or_default(), trained, progress)?;
+            self.network(parts.next().unwrap_or_default(), reading, progress)?;
         for part in parts {
-            let (other, print) = self.network(part, 0, progress)?;
-            backbone = backbone.beside(other)?;
+            let (other, print) = self.network(part, reading, progress)?;
+            backbone = backbone.beside(other);
             fingerprint = format!("{fingerprint}+{print}");
         }
         Ok((if mirrored { backbone.mirrored() } else { backbone }, fingerprint))
@@ -91,16 +93,20 @@ impl Backbones {
     fn network(
         &self,
         name: &str,
-        trained: usize,
+        reading: Reading,
         progress: OnProgress<'_>,
     ) -> Result<(ImageBackbone, String)> {
         let efficientnet = variant(name);
         let installed = self.installed(efficientnet.map_or(name, |(base, _)| base), progress)?;
-        let backbone = match efficientnet {
-            Some((_, variant)) => {
-                ImageBackbone::efficientnet(&installed.weights()?, variant, trained, &self.device)?
+        let device = &self.device;
+        let backbone = match (efficientnet, reading) {
+            (Some((_, variant)), Reading::Below(trained)) => {
+                ImageBackbone::efficientnet(&installed.weights()?, variant, trained, device)?
             }
-            None => ImageBackbone::vit(&installed.dir, &self.device)?,
+            (Some((_, variant)), Reading::WithMiddle) => {
+                ImageBackbone::efficientnet_with_middle(&installed.weights()?, variant, device)?
+            }
+            (None, _) => ImageBackbone::vit(&installed.dir, device)?,
         };
         Ok((backbone, installed.fingerprint().to_owned()))
     }
@@ -132,6 +138,23 @@ impl Backbones {
             return Err(ModelError::UnknownModel { name: name.into(), nearest: nearest(name) });
         }
         Ok(self.store.ensure(name, self.offline, progress)?)
+    }
+}
+
+/// What of an EfficientNet is read.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// The map below so many of the last blocks; the last map if they are none.
+    Below(usize),
+    /// The last map and one in the middle.
+    WithMiddle,
+}
+
+/// A name without this ending, and whether it had it.
+fn without<'a>(name: &'a str, ending: &str) -> (&'a str, bool) {
+    match name.strip_suffix(ending) {
+        Some(name) => (name, true),
+        None => (name, false),
     }
 }
 

@@ -161,6 +161,14 @@ impl Checkpoints {
     pub fn done(&self, stage: &str) -> Result<()> {
         let mark = self.dir.join(format!("{stage}.done"));
         File::create(&mark).and_then(|file| file.sync_all()).map_err(TrainError::io(&mark))?;
+        self.discard(stage)
+    }
+
+    /// Removes the stage's checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn discard(&self, stage: &str) -> Result<()> {
         let path = self.path(stage);
         if path.exists() {
             fs::remove_file(&path).map_err(TrainError::io(&path))?;

@@ -243,7 +243,8 @@ impl<'a> Session<'a> {
             images,
             image_of_text: &joined.training_image_of_text,
         };
-        let steps = joined.training_images.div_ceil(settings.batch) * settings.epochs;
+        let epochs = settings.members * settings.epochs;
+        let steps = joined.training_images.div_ceil(settings.batch) * epochs;
         self.begin(format!("stage map: {} pairs", pairs.texts.len()), steps);
         let validate =
             |map: &Map| Ok(joined.validate(map, texts, images)?.map(|retrieval| retrieval.rsum));
@@ -268,6 +269,10 @@ impl<'a> Session<'a> {
             return Err(TrainError::MissingStage { stage, needs, path });
         };
         let (map, _) = Map::load(&dir.join("map.safetensors"), device)?;
+        if map.config().members > 1 {
+            let reason = "expected 1: stage joint moves one map".to_owned();
+            return Err(TrainError::InvalidSetting { key: "map.members".to_owned(), reason });
+        }
         let sizes = joint::Sizes {
             text: text.tower.clone(),
             image: image.tower.clone(),
@@ -325,7 +330,7 @@ impl<'a> Session<'a> {
             self.model.metrics = summary(validation);
             let epochs = match stage {
                 Stage::Joint => self.settings.joint.epochs,
-                _ => self.settings.map.epochs,
+                _ => self.settings.map.members * self.settings.map.epochs,
             };
             self.logger.metrics(stage.as_str(), epochs, &self.model.metrics)?;
         }

@@ -119,6 +119,9 @@ pub struct MapSettings {
     pub dim: usize,
     /// Width inside the MLP (`mlp`).
     pub hidden: usize,
+    /// Maps that are trained one after the other, from different seeds, and compared by the mean of their cosines
+    /// (`linear`, `mlp`): an ensemble as one map, so many times as wide.
+    pub members: usize,
     /// Training pairs to use, drawn at random; 0 for all.
     pub pairs: usize,
     /// Share of the mean variance added to covariances (`ridge`, `cca`), or `auto`.
@@ -204,6 +207,7 @@ impl Settings {
             kind: MapKind::Mlp,
             dim: 768,
             hidden: 1536,
+            members: 1,
             pairs: 0,
             regularisation: Regularisation::Chosen(Auto::Auto),
             epochs: 60,

@@ -29,6 +29,9 @@ const STAGES: [Stage; 7] = [
 /// Step of the network's first convolution.
 const STEM_STRIDE: usize = 2;
 
+/// The stage whose output is read beside the last feature map, where it is: the last on a grid twice as fine.
+const MIDDLE_STAGE: usize = 4;
+
 struct Stage {
     repeats: usize,
     kernel: usize,
@@ -70,6 +73,11 @@ impl Variant {
         }
     }
 
+    /// The last block of the stage that is read in the middle.
+    fn middle(&self) -> usize {
+        (0..=MIDDLE_STAGE).map(|stage| self.repeats(stage)).sum::<usize>() - 1
+    }
+
     fn blocks(&self) -> Vec<BlockShape> {
         let stages = STAGES.iter().enumerate();
         let repeats = stages.flat_map(|(i, stage)| (0..self.repeats(i)).map(move |r| (stage, r)));
@@ -98,6 +106,8 @@ pub struct EfficientNet {
     blocks: Vec<InvertedResidual>,
     /// None if the last blocks, of which it is one, are trained.
     head: Option<PackedLinear>,
+    /// The block whose output is read beside the last feature map.
+    middle: Option<usize>,
 }
 
 /// The first of the last `trained` blocks. The very first block, with the stem, stays frozen.
@@ -116,6 +126,15 @@ impl EfficientNet {
     /// If the file cannot be read, or is not of this variant.
     pub fn load(path: &Path, variant: Variant) -> Result<Self> {
         Self::load_below(path, variant, 0)
+    }
+
+    /// As [`EfficientNet::load`]; beside each cell of the last feature map lies the mean of what a map in the middle
+    /// of the network holds under it.
+    ///
+    /// # Errors
+    /// As [`EfficientNet::load`].
+    pub fn load_with_middle(path: &Path, variant: Variant) -> Result<Self> {
+        Ok(Self { middle: Some(variant.middle()), ..Self::load(path, variant)? })
     }
 
     /// As [`EfficientNet::load`], without the last blocks, so many of them, and what follows.
@@ -164,11 +183,17 @@ impl EfficientNet {
             .map(|(index, shape)| folder.block(index, shape))
             .collect::<Result<_>>()?;
         let head = if head { Some(folder.linear("_conv_head", "_bn1")?) } else { None };
-        Ok(Self { size, blocks, head })
+        Ok(Self { size, blocks, head, middle: None })
     }
 
-    /// Width of a vector: of the last feature map, or of the one that the trained blocks read.
+    /// Width of a vector: of the last feature map, with what lies beside it, or of the one that the trained blocks
+    /// read.
     pub fn dim(&self) -> usize {
+        self.last() + self.middle.map_or(0, |block| self.blocks[block].outputs())
+    }
+
+    /// Width of the last feature map.
+    fn last(&self) -> usize {
         match (&self.head, self.blocks.last()) {
             (Some(head), _) => head.outputs(),
             (None, last) => last.map_or(0, InvertedResidual::outputs),
@@ -210,13 +235,51 @@ impl EfficientNet {
         room.picture.clear();
         room.picture.extend_from_slice(picture);
         let mut size = (self.size, self.size);
-        for block in &self.blocks {
+        let mut middle = None;
+        for (index, block) in self.blocks.iter().enumerate() {
             size = block.forward(room, size);
+            if self.middle == Some(index) {
+                middle = Some((room.picture.clone(), size));
+            }
         }
-        match &self.head {
-            Some(head) => head.forward(&room.picture, Activation::Relu6, false, map),
-            None => map.copy_from_slice(&room.picture),
+        match (&self.head, middle) {
+            (Some(head), None) => head.forward(&room.picture, Activation::Relu6, false, map),
+            (Some(head), Some((middle, fine))) => {
+                let mut last = vec![0.0; size.0 * size.1 * head.outputs()];
+                head.forward(&room.picture, Activation::Relu6, false, &mut last);
+                side_by_side(&last, head.outputs(), &halved(&middle, fine), map);
+            }
+            (None, _) => map.copy_from_slice(&room.picture),
         }
+    }
+}
+
+/// The means of squares of two by two cells, at the edges of what there is of them.
+///
+/// `map`: `[height, width, channels]` of this height and width; both are halved and rounded up.
+fn halved(map: &[f32], (height, width): (usize, usize)) -> Vec<f32> {
+    let channels = map.len() / (height * width);
+    let mut out = vec![0.0; height.div_ceil(2) * width.div_ceil(2) * channels];
+    for (place, mean) in out.chunks_exact_mut(channels).enumerate() {
+        let (row, column) = (place / width.div_ceil(2) * 2, place % width.div_ceil(2) * 2);
+        let rows = row..height.min(row + 2);
+        let under = rows.flat_map(|y| (column..width.min(column + 2)).map(move |x| y * width + x));
+        let under: Vec<usize> = under.collect();
+        for cell in &under {
+            let cell = &map[cell * channels..(cell + 1) * channels];
+            mean.iter_mut().zip(cell).for_each(|(m, x)| *m += x / under.len() as f32);
+        }
+    }
+    out
+}
+
+/// The rows of `first`, so wide, each followed by its row of `second`.
+fn side_by_side(first: &[f32], width: usize, second: &[f32], out: &mut [f32]) {
+    let rows = first.len() / width;
+    let (beside, both) = (second.len() / rows, out.len() / rows);
+    for (row, out) in out.chunks_exact_mut(both).enumerate() {
+        out[..width].copy_from_slice(&first[row * width..(row + 1) * width]);
+        out[width..].copy_from_slice(&second[row * beside..(row + 1) * beside]);
     }
 }
 
@@ -441,6 +504,25 @@ mod tests {
             .flat_map(|map| channels_last(map, height * width))
             .collect();
         assert_near(&found, &expected);
+    }
+
+    #[test]
+    fn what_the_middle_holds_under_a_cell_lies_beside_it() {
+        let whole = EfficientNet::new(tiny_tensors(), 33, &tiny(), true).unwrap();
+        let below = EfficientNet::new(tiny_tensors(), 33, &tiny()[..3], false).unwrap();
+        let both = EfficientNet::new(tiny_tensors(), 33, &tiny(), true).unwrap();
+        let both = EfficientNet { middle: Some(2), ..both };
+        let picture: Vec<f32> = (0..33 * 33 * 3).map(|i| (0.3 * i as f32).sin()).collect();
+        let cells = |network: &EfficientNet| {
+            let cells = network.forward(&[&picture], &Device::Cpu).unwrap();
+            cells.squeeze(0).unwrap().to_vec2::<f32>().unwrap()
+        };
+        let (whole, below, both) = (cells(&whole), cells(&below), cells(&both));
+        // A grid of 9 × 9 over one of 5 × 5: the last cell has one below it, the first four.
+        let mean = |c: usize| [0, 1, 9, 10].iter().map(|&cell| below[cell][c]).sum::<f32>() / 4.0;
+        let first: Vec<f32> = (0..below[0].len()).map(mean).collect();
+        assert_near(&both[0], &[whole[0].clone(), first].concat());
+        assert_near(&both[24], &[whole[24].clone(), below[80].clone()].concat());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use preprocessing::Preprocessing;
 pub use vit::{Vit, VitConfig};
 
 use self::preprocessing::View;
-use crate::error::{ModelError, Result};
+use crate::error::Result;
 use crate::settings;
 
 /// Statistics of ImageNet's training set, on the scale from 0 to 1.
@@ -30,6 +30,8 @@ pub struct ImageBackbone {
     dim: usize,
     /// Last blocks that are left to the tower.
     trained: usize,
+    /// Whether maps in the middle of the networks are read as well.
+    middle: bool,
     device: Device,
 }
 
@@ -69,7 +71,8 @@ impl ImageBackbone {
     fn alone(network: Network, preprocess: Preprocess, dim: usize, device: &Device) -> Self {
         let views = vec![View { network: 0, preprocess, mirrored: false }];
         let preprocessing = Preprocessing { views };
-        Self { networks: vec![network], preprocessing, dim, trained: 0, device: device.clone() }
+        let (networks, device) = (vec![network], device.clone());
+        Self { networks, preprocessing, dim, trained: 0, middle: false, device }
     }
 
     /// No network: the pixels of each patch, as §3.2 of the paper embeds them.
@@ -92,12 +95,29 @@ impl ImageBackbone {
         device: &Device,
     ) -> Result<Self> {
         let network = EfficientNet::load_below(file, variant, trained)?;
+        Ok(Self { trained, ..Self::of_efficientnet(network, device) })
+    }
+
+    /// EfficientNet-Lite as [`ImageBackbone::efficientnet`], with what a map in its middle holds under each cell beside the
+    /// cell.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is of another variant.
+    pub fn efficientnet_with_middle(
+        file: &Path,
+        variant: Variant,
+        device: &Device,
+    ) -> Result<Self> {
+        let network = EfficientNet::load_with_middle(file, variant)?;
+        Ok(Self { middle: true, ..Self::of_efficientnet(network, device) })
+    }
+
+    fn of_efficientnet(network: EfficientNet, device: &Device) -> Self {
         // The weights are TensorFlow's, trained on (byte − 127) ÷ 128.
         let (mean, std) = ([127.0 / 255.0; 3], [128.0 / 255.0; 3]);
         let (size, fit, dim) = (network.size(), Fit::Squash, network.dim());
         let preprocess = Preprocess { size, fit, filter: Filter::Bicubic, mean, std };
-        let alone = Self::alone(Network::EfficientNet(network), preprocess, dim, device);
-        Ok(Self { trained, ..alone })
+        Self::alone(Network::EfficientNet(network), preprocess, dim, device)
     }
 
     /// ViT or DINOv2 from a directory in the Hugging Face layout.
@@ -115,21 +135,15 @@ impl ImageBackbone {
         Ok(Self::alone(Network::Vit(Box::new(network)), preprocess, dim, device))
     }
 
-    /// This backbone with another beside it: a photo's vectors are those of both.
-    ///
-    /// # Errors
-    /// [`ModelError::Shape`] if their vectors are not of the same width.
-    pub fn beside(mut self, other: Self) -> Result<Self> {
-        if other.dim != self.dim {
-            let (expected, found) = (vec![self.dim], vec![other.dim]);
-            return Err(ModelError::Shape { name: "image.backbone".into(), expected, found });
-        }
+    /// This backbone with another beside it: a photo's vectors are those of both, zeros at the end of the narrower.
+    pub fn beside(mut self, other: Self) -> Self {
         let first = self.networks.len();
         let views = other.preprocessing.views.into_iter();
         let views = views.map(|view| View { network: first + view.network, ..view });
         self.preprocessing.views.extend(views);
         self.networks.extend(other.networks);
-        Ok(self)
+        self.dim = self.dim.max(other.dim);
+        self
     }
 
     /// This backbone, looking at the mirror image of each photo as well.
@@ -148,9 +162,10 @@ impl ImageBackbone {
     /// Differs when the vectors of a photo may, for the same networks.
     pub fn reading(&self) -> String {
         let preprocessing = self.preprocessing.fingerprint();
-        match self.trained {
-            0 => preprocessing,
-            blocks => format!("{preprocessing} below {blocks} blocks"),
+        match (self.trained, self.middle) {
+            (0, false) => preprocessing,
+            (0, true) => format!("{preprocessing} with the middle"),
+            (blocks, _) => format!("{preprocessing} below {blocks} blocks"),
         }
     }
 
@@ -187,7 +202,9 @@ impl ImageBackbone {
             let pictures: Vec<&[f32]> =
                 photos.iter().map(|photo| &photo[start..start + view.len()]).collect();
             let network = &self.networks[view.network];
-            maps.push(network.forward(&pictures, view.preprocess.size, &self.device)?);
+            let map = network.forward(&pictures, view.preprocess.size, &self.device)?;
+            let missing = self.dim - map.dim(2)?;
+            maps.push(map.pad_with_zeros(2, 0, missing)?);
             start += view.len();
         }
         match maps.len() {

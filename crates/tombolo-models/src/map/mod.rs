@@ -23,8 +23,14 @@ const ROWS: usize = 4096;
 
 /// Takes text vectors and image vectors into the space where they are compared.
 ///
-/// A library keeps raw image vectors, so that another map needs no encoding.
+/// A library keeps raw image vectors, so that another map needs no encoding. A map of several members compares by the
+/// mean of their cosines: what they give lies side by side.
 pub struct Map {
+    members: Vec<Member>,
+}
+
+/// A head for each side.
+struct Member {
     text: Head,
     image: Head,
 }
@@ -36,43 +42,67 @@ pub struct MapConfig {
     pub text: HeadConfig,
     /// The image side.
     pub image: HeadConfig,
+    /// How many maps of these sizes there are, side by side.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(members: &usize) -> bool {
+    *members == 1
 }
 
 impl Map {
     /// Joins two heads.
     pub fn new(text: Head, image: Head) -> Self {
-        Self { text, image }
+        Self { members: vec![Member { text, image }] }
     }
 
-    /// Reads or creates both heads.
+    /// Maps of the same sizes side by side, at least one.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn side_by_side(maps: Vec<Self>) -> Self {
+        assert!(!maps.is_empty(), "no map");
+        Self { members: maps.into_iter().flat_map(|map| map.members).collect() }
+    }
+
+    /// Reads or creates all heads.
     ///
     /// # Errors
     /// If the weights lack a tensor or hold one of another shape.
     pub fn from_weights(config: &MapConfig, weights: &Weights) -> Result<Self> {
-        Ok(Self {
-            text: Head::new(&config.text, &weights.root().at("text"))?,
-            image: Head::new(&config.image, &weights.root().at("image"))?,
-        })
+        let head =
+            |side, config, member| Head::new(config, &weights.root().at(name(side, member)));
+        let members = (0..config.members).map(|member| {
+            let text = head("text", &config.text, member)?;
+            Ok(Member { text, image: head("image", &config.image, member)? })
+        });
+        Ok(Self { members: members.collect::<Result<_>>()? })
     }
 
     /// Sizes of both sides.
     pub fn config(&self) -> MapConfig {
-        MapConfig { text: self.text.config().clone(), image: self.image.config().clone() }
+        let [text, image] = [self.text(), self.image()].map(|head| head.config().clone());
+        MapConfig { text, image, members: self.members.len() }
     }
 
-    /// The text side.
+    /// The text side, of the first member.
     pub fn text(&self) -> &Head {
-        &self.text
+        &self.members[0].text
     }
 
-    /// The image side.
+    /// The image side, of the first member.
     pub fn image(&self) -> &Head {
-        &self.image
+        &self.members[0].image
     }
 
     /// Width of the space where texts and images are compared.
     pub fn dim(&self) -> usize {
-        self.text.config().output()
+        self.members.len() * self.text().config().output()
     }
 
     /// Text vectors, mapped and scaled to unit norm.
@@ -80,7 +110,7 @@ impl Map {
     /// # Errors
     /// If their width is not that of the text side.
     pub fn map_texts(&self, vectors: &EmbeddingMatrix) -> Result<EmbeddingMatrix> {
-        apply(&self.text, vectors)
+        self.apply(|member| &member.text, vectors)
     }
 
     /// Image vectors, mapped and scaled to unit norm.
@@ -88,7 +118,7 @@ impl Map {
     /// # Errors
     /// If their width is not that of the image side.
     pub fn map_images(&self, vectors: &EmbeddingMatrix) -> Result<EmbeddingMatrix> {
-        apply(&self.image, vectors)
+        self.apply(|member| &member.image, vectors)
     }
 
     /// Writes `map.safetensors`; `towers` are the fingerprints of the text and image towers it joins.
@@ -97,8 +127,10 @@ impl Map {
     /// If the file cannot be written.
     pub fn save(&self, path: &Path, towers: [&str; 2], precision: Precision) -> Result<()> {
         let mut tensors = BTreeMap::new();
-        self.text.export("text", &mut tensors)?;
-        self.image.export("image", &mut tensors)?;
+        for (place, member) in self.members.iter().enumerate() {
+            member.text.export(&name("text", place), &mut tensors)?;
+            member.image.export(&name("image", place), &mut tensors)?;
+        }
         let config = serde_json::to_string(&self.config()).expect("sizes are always JSON");
         let metadata = BTreeMap::from([
             ("config".to_owned(), config),
@@ -128,21 +160,81 @@ impl Map {
         let config: MapConfig =
             serde_json::from_str(&field("config")?).map_err(|e| malformed(e.to_string()))?;
         let weights = Weights::fixed(checkpoint::safetensors::read(path)?, device)?;
+        if config.members == 0 {
+            return Err(malformed("members: expected at least 1, found 0".to_owned()));
+        }
         Ok((Self::from_weights(&config, &weights)?, [field("text")?, field("image")?]))
+    }
+
+    fn apply(
+        &self,
+        side: impl Fn(&Member) -> &Head,
+        vectors: &EmbeddingMatrix,
+    ) -> Result<EmbeddingMatrix> {
+        let heads: Vec<&Head> = self.members.iter().map(side).collect();
+        let share = (heads.len() as f64).sqrt().recip();
+        let mut out = Vec::with_capacity(vectors.len() * self.dim());
+        for rows in vectors.as_slice().chunks(ROWS * vectors.dim()) {
+            let shape = (rows.len() / vectors.dim(), vectors.dim());
+            let rows = Tensor::from_slice(rows, shape, heads[0].device())?;
+            let mapped = match heads[..] {
+                [head] => head.forward(&rows)?,
+                _ => {
+                    let mapped = heads.iter().map(|head| head.forward(&rows));
+                    (Tensor::cat(&mapped.collect::<Result<Vec<_>>>()?, 1)? * share)?
+                }
+            };
+            out.extend(mapped.flatten_all()?.to_vec1::<f32>()?);
+        }
+        EmbeddingMatrix::from_rows(self.dim(), out).map_err(ModelError::from)
     }
 }
 
-fn apply(head: &Head, vectors: &EmbeddingMatrix) -> Result<EmbeddingMatrix> {
-    let mut out = Vec::with_capacity(vectors.len() * head.config().output());
-    for rows in vectors.as_slice().chunks(ROWS * vectors.dim()) {
-        let shape = (rows.len() / vectors.dim(), vectors.dim());
-        let rows = Tensor::from_slice(rows, shape, head.device())?;
-        out.extend(head.forward(&rows)?.flatten_all()?.to_vec1::<f32>()?);
+/// What the names of a member's tensors begin with.
+fn name(side: &str, member: usize) -> String {
+    match member {
+        0 => side.to_owned(),
+        _ => format!("{member}.{side}"),
     }
-    EmbeddingMatrix::from_rows(head.config().output(), out).map_err(ModelError::from)
 }
 
 /// A tensor's values in the host's memory.
 pub(crate) fn host(tensor: &Tensor) -> Result<HostTensor> {
     Ok(HostTensor { shape: tensor.dims().to_vec(), data: tensor.flatten_all()?.to_vec1()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    const DIM: usize = 6;
+
+    fn map(seed: u64) -> Map {
+        let head = HeadConfig { input: DIM, linear: Some(4), hidden: Some(8) };
+        let config = MapConfig { text: head.clone(), image: head, members: 1 };
+        Map::from_weights(&config, &Weights::trainable(seed, &Device::Cpu)).unwrap()
+    }
+
+    #[test]
+    fn members_are_compared_by_the_mean_of_their_cosines() {
+        let value = |i: usize| ((i * 37) % 17) as f32 / 8.0 - 1.0;
+        let vectors = EmbeddingMatrix::from_rows(DIM, (0..2 * DIM).map(value).collect()).unwrap();
+        let cosine = |map: &Map| -> f32 {
+            let (text, image) =
+                (map.map_texts(&vectors).unwrap(), map.map_images(&vectors).unwrap());
+            text.row(0).iter().zip(image.row(1)).map(|(t, i)| t * i).sum()
+        };
+        let mean = (cosine(&map(1)) + cosine(&map(2))) / 2.0;
+        let both = Map::side_by_side(vec![map(1), map(2)]);
+        assert!((cosine(&both) - mean).abs() < 1e-6);
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map.safetensors");
+        both.save(&path, ["t", "i"], Precision::F32).unwrap();
+        let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
+        assert_eq!((read.config().members, read.dim()), (2, 8));
+        assert!((cosine(&read) - mean).abs() < 1e-6);
+    }
 }

@@ -2,7 +2,7 @@
 
 use tombolo_models::backbones::WORDS;
 
-use super::{Settings, StageSettings};
+use super::{MapKind, Settings, StageSettings};
 use crate::error::{Result, TrainError};
 
 impl Settings {
@@ -20,12 +20,16 @@ impl Settings {
             ("map.batch", self.map.batch),
             ("map.dim", self.map.dim),
             ("map.hidden", self.map.hidden),
+            ("map.members", self.map.members),
             ("joint.batch", self.joint.batch),
         ];
-        match sizes.into_iter().find(|(_, size)| *size == 0) {
-            Some((key, _)) => Err(invalid(key, "expected at least 1, found 0")),
-            None => Ok(()),
+        if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return Err(invalid(key, "expected at least 1, found 0"));
         }
+        if self.map.members > 1 && !matches!(self.map.kind, MapKind::Linear | MapKind::Mlp) {
+            return Err(invalid("map.members", "expected 1: a closed form is the same every time"));
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use rand::seq::SliceRandom;
+use tombolo_models::checkpoint::Tensors;
 use tombolo_models::map::{HeadConfig, Map, MapConfig, Standardise};
 use tombolo_models::weights::{Init, Weights};
 use tombolo_vectors::EmbeddingMatrix;
@@ -28,14 +29,41 @@ pub(in crate::stage) const LOGIT_BIAS: &str = "logit_bias";
 /// The learned scale s = 1/τ is kept below this (Radford et al. 2021).
 pub(in crate::stage) const LARGEST_SCALE: f32 = 100.0;
 
-/// A linear layer, or one with a residual MLP beside it, trained.
+/// A linear layer, or one with a residual MLP beside it, trained; or several from different seeds, side by side.
 pub(super) struct Trained;
 
 impl Form for Trained {
     fn find(&self, task: &Task<'_>, context: &mut Context<'_>) -> Result<Found> {
-        let training = Training::new(&task.pairs, task.settings, task.device, context.seed)?;
-        Ok(Found { map: training.run(context)?, regularisation: None })
+        let members = (0..task.settings.members).map(|member| member_of(task, member, context));
+        let map = Map::side_by_side(members.collect::<Result<_>>()?);
+        Ok(Found { map, regularisation: None })
     }
+}
+
+/// Trains one member, or takes it as an interrupted run left it.
+fn member_of(task: &Task<'_>, member: usize, context: &mut Context<'_>) -> Result<Map> {
+    // The lower half of the seeds is for users to name.
+    let seed = context.seed ^ ((member as u64) << 32);
+    let training = Training::new(&task.pairs, task.settings, task.device, seed)?;
+    let name = format!("{STAGE}-{member}");
+    let tensors = match context.checkpoints.load(&name)? {
+        Some((_, tensors)) => tensors,
+        None => {
+            let tensors = training.run(member, context)?;
+            context.checkpoints.save(&name, task.settings.epochs, &tensors)?;
+            context.checkpoints.discard(STAGE)?;
+            tensors
+        }
+    };
+    let config = training_config(&task.pairs, task.settings);
+    Ok(Map::from_weights(&config, &Weights::fixed(tensors, task.device)?)?)
+}
+
+/// The sizes of one member.
+fn training_config(pairs: &TrainingPairs<'_>, settings: &MapSettings) -> MapConfig {
+    let hidden = (settings.kind == MapKind::Mlp).then_some(settings.hidden);
+    let head = |input| HeadConfig { input, linear: Some(settings.dim), hidden };
+    MapConfig { text: head(pairs.texts.dim()), image: head(pairs.images.dim()), members: 1 }
 }
 
 /// How one step is computed: fused on the CPU, or through candle's graph on any device.
@@ -49,7 +77,6 @@ pub(super) trait Pass {
 
 /// The weights of a map in training, with the standardisation of its inputs.
 struct Start {
-    config: MapConfig,
     weights: Weights,
     map: Map,
     /// log s, and the sigmoid loss's bias.
@@ -64,11 +91,8 @@ impl Start {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
-        let hidden = (settings.kind == MapKind::Mlp).then_some(settings.hidden);
-        let head = |input| HeadConfig { input, linear: Some(settings.dim), hidden };
-        let config = MapConfig { text: head(pairs.texts.dim()), image: head(pairs.images.dim()) };
         let weights = Weights::trainable(seed, device);
-        let map = Map::from_weights(&config, &weights)?;
+        let map = Map::from_weights(&training_config(pairs, settings), &weights)?;
         let scale = Init::Constant((1.0 / settings.temperature).ln() as f32);
         let bias = Init::Constant(SIGLIP_BIAS as f32);
         let scalars = (
@@ -82,20 +106,18 @@ impl Start {
                 variable.set(&Tensor::from_slice(values, variable.shape(), device)?)?;
             }
         }
-        Ok(Self { config, weights, map, scalars })
+        Ok(Self { weights, map, scalars })
     }
 }
 
 /// A map in training.
 struct Training<'a> {
     settings: &'a MapSettings,
-    config: MapConfig,
     weights: Weights,
     average: Weights,
     optimizer: AdamW,
     pass: Box<dyn Pass + 'a>,
     captions: Captions,
-    device: Device,
 }
 
 impl<'a> Training<'a> {
@@ -108,25 +130,26 @@ impl<'a> Training<'a> {
         let fit = |matrix: &EmbeddingMatrix| Standardise::fit(matrix.as_slice(), matrix.dim());
         let standards = [("text", fit(pairs.texts)), ("image", fit(pairs.images))];
         let start = || Start::new(pairs, &standards, settings, seed, device);
-        let (Start { config, weights, map, scalars }, average) = (start()?, start()?.weights);
+        let (Start { weights, map, scalars }, average) = (start()?, start()?.weights);
         let optimizer = AdamW::new(trained_variables(&weights), settings.weight_decay);
         let pass: Box<dyn Pass + 'a> = match device.is_cpu() {
             true => Box::new(fused::Fused::new(pairs, &standards, &weights, settings)),
             false => Box::new(graph::Graph::new(pairs, map, scalars, settings)?),
         };
         let captions = Captions::of(pairs.image_of_text);
-        let device = device.clone();
-        Ok(Self { settings, config, weights, average, optimizer, pass, captions, device })
+        Ok(Self { settings, weights, average, optimizer, pass, captions })
     }
 
-    fn run(mut self, context: &mut Context<'_>) -> Result<Map> {
+    /// Trains the member at this place; its epochs are counted on from those of the members before it.
+    fn run(mut self, member: usize, context: &mut Context<'_>) -> Result<Tensors> {
         let first = self.resume(context)?;
-        context.logger.rewind(STAGE, first)?;
+        let before = member * self.settings.epochs;
+        context.logger.rewind(STAGE, before + first)?;
         let steps_an_epoch = self.captions.len().div_ceil(self.settings.batch);
         let steps = steps_an_epoch * self.settings.epochs;
         let batch = self.captions.len().div_ceil(steps_an_epoch);
         for epoch in first..self.settings.epochs {
-            let mut rng = epoch_rng(context.seed, STAGE, epoch);
+            let mut rng = epoch_rng(context.seed, STAGE, before + epoch);
             let mut order: Vec<usize> = (0..self.captions.len()).collect();
             order.shuffle(&mut rng);
             for (index, items) in order.chunks(batch).enumerate() {
@@ -137,7 +160,8 @@ impl<'a> Training<'a> {
                 if !loss.is_finite() {
                     return Err(TrainError::Diverged { stage: STAGE, step, loss });
                 }
-                let (stage, items) = (STAGE, items.len());
+                let (stage, items, epoch) = (STAGE, items.len(), before + epoch);
+                let (step, steps) = (before * steps_an_epoch + step, steps * self.settings.members);
                 context.logger.step(Step { stage, step, steps, epoch, loss, rate, items })?;
             }
             if (epoch + 1) % 10 == 0 {
@@ -145,8 +169,7 @@ impl<'a> Training<'a> {
                 context.checkpoints.save(STAGE, epoch + 1, &state)?;
             }
         }
-        let tensors = host(&self.average.variables())?;
-        Ok(Map::from_weights(&self.config, &Weights::fixed(tensors, &self.device)?)?)
+        host(&self.average.variables())
     }
 
     fn step(&mut self, draw: &Draw, rate: f64, step: usize) -> Result<f32> {
