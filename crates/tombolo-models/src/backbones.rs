@@ -18,7 +18,7 @@ pub const WORDS: &str = "words";
 /// At the end of an image backbone's name: its networks look at the mirror image as well.
 const MIRROR: &str = "+mirror";
 
-/// At the end of an image backbone's name: a feature map in the middle of each network is read as well.
+/// At the end of an image backbone's name: feature maps in the middle of each network are read as well.
 const MIDDLE: &str = "+middle";
 
 /// Sides of pictures that a network may be asked to look at, in pixels.
@@ -37,7 +37,7 @@ pub struct Backbones {
 impl Backbones {
     /// Opens an image backbone: `patches:SIZE/PATCH`, or names of models with `+` between them, of which
     /// EfficientNets may have `@SIZE` after theirs, for pictures of another size than they were trained on. At the
-    /// end `+middle`: what a map in the middle of each EfficientNet holds, beside its last; `+mirror`: the mirror image as well. The last `trained` blocks are left out: they are the tower's, see
+    /// end `+middle`: what maps in the middle of each EfficientNet hold, beside its last; `+mirror`: the mirror image as well. The last `trained` blocks are left out: they are the tower's, see
     /// [`Backbones::tail`]. Returns its fingerprint too.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl Backbones {
 enum Reading {
     /// The map below so many of the last blocks; the last map if they are none.
     Below(usize),
-    /// The last map and one in the middle.
+    /// The last map and those in the middle.
     WithMiddle,
 }
 

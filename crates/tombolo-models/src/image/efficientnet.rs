@@ -29,8 +29,9 @@ const STAGES: [Stage; 7] = [
 /// Step of the network's first convolution.
 const STEM_STRIDE: usize = 2;
 
-/// The stage whose output is read beside the last feature map, where it is: the last on a grid twice as fine.
-const MIDDLE_STAGE: usize = 4;
+/// The stages whose outputs are read beside the last feature map, where they are: the last on grids four times
+/// and twice as fine.
+const MIDDLE_STAGES: [usize; 2] = [2, 4];
 
 struct Stage {
     repeats: usize,
@@ -73,9 +74,10 @@ impl Variant {
         }
     }
 
-    /// The last block of the stage that is read in the middle.
-    fn middle(&self) -> usize {
-        (0..=MIDDLE_STAGE).map(|stage| self.repeats(stage)).sum::<usize>() - 1
+    /// The last blocks of the stages that are read in the middle.
+    fn middle(&self) -> Vec<usize> {
+        let last = |stage| (0..=stage).map(|stage| self.repeats(stage)).sum::<usize>() - 1;
+        MIDDLE_STAGES.map(last).to_vec()
     }
 
     fn blocks(&self) -> Vec<BlockShape> {
@@ -106,8 +108,8 @@ pub struct EfficientNet {
     blocks: Vec<InvertedResidual>,
     /// None if the last blocks, of which it is one, are trained.
     head: Option<PackedLinear>,
-    /// The block whose output is read beside the last feature map.
-    middle: Option<usize>,
+    /// The blocks whose outputs are read beside the last feature map, first to last.
+    middle: Vec<usize>,
 }
 
 /// The first of the last `trained` blocks. The very first block, with the stem, stays frozen.
@@ -128,13 +130,13 @@ impl EfficientNet {
         Self::load_below(path, variant, 0)
     }
 
-    /// As [`EfficientNet::load`]; beside each cell of the last feature map lies the mean of what a map in the middle
-    /// of the network holds under it.
+    /// As [`EfficientNet::load`]; beside each cell of the last feature map lie the means of what two maps in the
+    /// middle of the network hold under it.
     ///
     /// # Errors
     /// As [`EfficientNet::load`].
     pub fn load_with_middle(path: &Path, variant: Variant) -> Result<Self> {
-        Ok(Self { middle: Some(variant.middle()), ..Self::load(path, variant)? })
+        Ok(Self { middle: variant.middle(), ..Self::load(path, variant)? })
     }
 
     /// As [`EfficientNet::load`], without the last blocks, so many of them, and what follows.
@@ -183,13 +185,13 @@ impl EfficientNet {
             .map(|(index, shape)| folder.block(index, shape))
             .collect::<Result<_>>()?;
         let head = if head { Some(folder.linear("_conv_head", "_bn1")?) } else { None };
-        Ok(Self { size, blocks, head, middle: None })
+        Ok(Self { size, blocks, head, middle: Vec::new() })
     }
 
     /// Width of a vector: of the last feature map, with what lies beside it, or of the one that the trained blocks
     /// read.
     pub fn dim(&self) -> usize {
-        self.last() + self.middle.map_or(0, |block| self.blocks[block].outputs())
+        self.last() + self.middle.iter().map(|&block| self.blocks[block].outputs()).sum::<usize>()
     }
 
     /// Width of the last feature map.
@@ -235,23 +237,31 @@ impl EfficientNet {
         room.picture.clear();
         room.picture.extend_from_slice(picture);
         let mut size = (self.size, self.size);
-        let mut middle = None;
+        let mut middle = Vec::with_capacity(self.middle.len());
         for (index, block) in self.blocks.iter().enumerate() {
             size = block.forward(room, size);
-            if self.middle == Some(index) {
-                middle = Some((room.picture.clone(), size));
+            if self.middle.contains(&index) {
+                middle.push((room.picture.clone(), size));
             }
         }
-        match (&self.head, middle) {
-            (Some(head), None) => head.forward(&room.picture, Activation::Relu6, false, map),
-            (Some(head), Some((middle, fine))) => {
-                let mut last = vec![0.0; size.0 * size.1 * head.outputs()];
-                head.forward(&room.picture, Activation::Relu6, false, &mut last);
-                side_by_side(&last, head.outputs(), &halved(&middle, fine), map);
-            }
-            (None, _) => map.copy_from_slice(&room.picture),
+        let Some(head) = &self.head else { return map.copy_from_slice(&room.picture) };
+        if middle.is_empty() {
+            return head.forward(&room.picture, Activation::Relu6, false, map);
         }
+        let mut last = vec![0.0; size.0 * size.1 * head.outputs()];
+        head.forward(&room.picture, Activation::Relu6, false, &mut last);
+        let middle = middle.into_iter().map(|(map, fine)| coarsened(map, fine, size));
+        side_by_side(&std::iter::once(last).chain(middle).collect::<Vec<_>>(), size, map);
     }
+}
+
+/// A map halved until it is of this height and width.
+fn coarsened(mut map: Vec<f32>, mut fine: (usize, usize), size: (usize, usize)) -> Vec<f32> {
+    while fine != size && fine != (1, 1) {
+        map = halved(&map, fine);
+        fine = (fine.0.div_ceil(2), fine.1.div_ceil(2));
+    }
+    map
 }
 
 /// The means of squares of two by two cells, at the edges of what there is of them.
@@ -273,13 +283,16 @@ fn halved(map: &[f32], (height, width): (usize, usize)) -> Vec<f32> {
     out
 }
 
-/// The rows of `first`, so wide, each followed by its row of `second`.
-fn side_by_side(first: &[f32], width: usize, second: &[f32], out: &mut [f32]) {
-    let rows = first.len() / width;
-    let (beside, both) = (second.len() / rows, out.len() / rows);
-    for (row, out) in out.chunks_exact_mut(both).enumerate() {
-        out[..width].copy_from_slice(&first[row * width..(row + 1) * width]);
-        out[width..].copy_from_slice(&second[row * beside..(row + 1) * beside]);
+/// Maps of this height and width, the vectors of each cell one after the other.
+fn side_by_side(maps: &[Vec<f32>], (height, width): (usize, usize), out: &mut [f32]) {
+    let cells = height * width;
+    for (cell, mut out) in out.chunks_exact_mut(out.len() / cells).enumerate() {
+        for map in maps {
+            let channels = map.len() / cells;
+            let (first, rest) = out.split_at_mut(channels);
+            first.copy_from_slice(&map[cell * channels..(cell + 1) * channels]);
+            out = rest;
+        }
     }
 }
 
@@ -508,21 +521,27 @@ mod tests {
 
     #[test]
     fn what_the_middle_holds_under_a_cell_lies_beside_it() {
-        let whole = EfficientNet::new(tiny_tensors(), 33, &tiny(), true).unwrap();
-        let below = EfficientNet::new(tiny_tensors(), 33, &tiny()[..3], false).unwrap();
-        let both = EfficientNet::new(tiny_tensors(), 33, &tiny(), true).unwrap();
-        let both = EfficientNet { middle: Some(2), ..both };
+        let network = |blocks, head| EfficientNet::new(tiny_tensors(), 33, &tiny()[..blocks], head);
+        let (whole, below, early) = (network(5, true), network(3, false), network(1, false));
+        let both = EfficientNet { middle: vec![0, 2], ..network(5, true).unwrap() };
         let picture: Vec<f32> = (0..33 * 33 * 3).map(|i| (0.3 * i as f32).sin()).collect();
-        let cells = |network: &EfficientNet| {
+        let cells = |network: EfficientNet| {
             let cells = network.forward(&[&picture], &Device::Cpu).unwrap();
             cells.squeeze(0).unwrap().to_vec2::<f32>().unwrap()
         };
-        let (whole, below, both) = (cells(&whole), cells(&below), cells(&both));
-        // A grid of 9 × 9 over one of 5 × 5: the last cell has one below it, the first four.
-        let mean = |c: usize| [0, 1, 9, 10].iter().map(|&cell| below[cell][c]).sum::<f32>() / 4.0;
-        let first: Vec<f32> = (0..below[0].len()).map(mean).collect();
-        assert_near(&both[0], &[whole[0].clone(), first].concat());
-        assert_near(&both[24], &[whole[24].clone(), below[80].clone()].concat());
+        let (whole, below, early) =
+            (cells(whole.unwrap()), cells(below.unwrap()), cells(early.unwrap()));
+        let both = cells(both);
+        // Grids of 17 × 17 and 9 × 9 under one of 5 × 5: the first cell has sixteen and four below it, the last one.
+        let under: Vec<usize> = (0..4).flat_map(|y| (0..4).map(move |x| 17 * y + x)).collect();
+        let mean = |map: &[Vec<f32>], under: &[usize]| -> Vec<f32> {
+            let sum = |c: usize| under.iter().map(|&cell| map[cell][c]).sum::<f32>();
+            (0..map[0].len()).map(|c| sum(c) / under.len() as f32).collect()
+        };
+        let (early_mean, mean) = (mean(&early, &under), mean(&below, &[0, 1, 9, 10]));
+        assert_near(&both[0], &[whole[0].clone(), early_mean, mean].concat());
+        let last = [whole[24].clone(), early[288].clone(), below[80].clone()];
+        assert_near(&both[24], &last.concat());
     }
 
     #[test]

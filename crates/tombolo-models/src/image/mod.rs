@@ -98,7 +98,7 @@ impl ImageBackbone {
         Ok(Self { trained, ..Self::of_efficientnet(network, device) })
     }
 
-    /// EfficientNet-Lite as [`ImageBackbone::efficientnet`], with what a map in its middle holds under each cell beside the
+    /// EfficientNet-Lite as [`ImageBackbone::efficientnet`], with what maps in its middle hold under each cell beside the
     /// cell.
     ///
     /// # Errors

@@ -75,8 +75,7 @@ impl Map {
     /// # Errors
     /// If the weights lack a tensor or hold one of another shape.
     pub fn from_weights(config: &MapConfig, weights: &Weights) -> Result<Self> {
-        let head =
-            |side, config, member| Head::new(config, &weights.root().at(name(side, member)));
+        let head = |side, config, member| Head::new(config, &weights.root().at(name(side, member)));
         let members = (0..config.members).map(|member| {
             let text = head("text", &config.text, member)?;
             Ok(Member { text, image: head("image", &config.image, member)? })
