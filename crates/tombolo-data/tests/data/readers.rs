@@ -198,7 +198,10 @@ fn counted_objects_are_read_and_may_not_differ() {
     let counted = data(&spec("csv", &folder_of(csv), "c.csv"));
     assert_eq!([0, 1, 2].map(|image| counted.objects(image)), [Some(1), Some(3), None]);
     for (wrong, end) in [
-        ("image,caption,objects\n0.jpg,a,1\n0.jpg,b,2\n", "expected 1, as the same image has above, found `2`"),
+        (
+            "image,caption,objects\n0.jpg,a,1\n0.jpg,b,2\n",
+            "expected 1, as the same image has above, found `2`",
+        ),
         ("image,caption,objects\n0.jpg,a,few\n", "expected a whole number, found `few`"),
     ] {
         let found = error(&spec("csv", &folder_of(wrong), "c.csv")).to_string();

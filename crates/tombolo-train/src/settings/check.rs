@@ -2,7 +2,7 @@
 
 use tombolo_models::backbones::WORDS;
 
-use super::{Settings, StageSettings};
+use super::{Order, Settings, StageSettings};
 use crate::error::{Result, TrainError};
 
 impl Settings {
@@ -22,8 +22,30 @@ impl Settings {
             ("map.hidden", self.map.hidden),
             ("joint.batch", self.joint.batch),
         ];
+        self.check_curriculum()?;
         match sizes.into_iter().find(|(_, size)| *size == 0) {
             Some((key, _)) => Err(invalid(key, "expected at least 1, found 0")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Settings {
+    /// A group that no epoch is left for would be passed over without a word.
+    fn check_curriculum(&self) -> Result<()> {
+        let groups = &self.curriculum.groups;
+        if groups.is_empty() || (1..groups.len()).any(|i| groups[..i].contains(&groups[i])) {
+            return Err(invalid("curriculum.groups", "expected some of 1, 2 and 3, each once"));
+        }
+        if matches!(self.curriculum.order, Order::None) {
+            return Ok(());
+        }
+        let epochs = [("map.epochs", self.map.epochs), ("joint.epochs", self.joint.epochs)];
+        match epochs.into_iter().find(|(_, epochs)| (1..groups.len()).contains(epochs)) {
+            Some((key, epochs)) => {
+                let reason = format!("expected one for each group, found {epochs}");
+                Err(invalid(key, &reason))
+            }
             None => Ok(()),
         }
     }
@@ -77,7 +99,12 @@ mod tests {
             "joint.batch=0",
             "image.heads=3",
             "text.trained_blocks=1",
+            "curriculum.groups=[]",
+            "curriculum.groups=[1, 1]",
         ];
+        let few = Settings::photos().with_assignment("curriculum.order=paper").unwrap();
+        let few = few.with_assignment("map.epochs=2").unwrap();
+        assert!(few.check().unwrap_err().to_string().contains("map.epochs"));
         let photos = photos.map(|wrong| (Settings::photos(), wrong));
         let emoji = ["text.output=0", "image.trained_blocks=2"];
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));

@@ -118,3 +118,34 @@ pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tombolo_data::dataset::{Split, open};
+
+    use super::*;
+
+    #[test]
+    fn translations_of_a_caption_are_its_positives() {
+        let dir = tempfile::tempdir().unwrap();
+        let captions = [
+            ("dog.jpg", "a dog runs on grass", "ein Hund rennt über Gras", "草の上を走る犬"),
+            ("cat.jpg", "a cat sleeps", "eine Katze schläft", "眠っている猫"),
+        ];
+        let mut lines = vec!["image,caption,split".to_owned()];
+        for (photo, english, german, japanese) in captions {
+            std::fs::write(dir.path().join(photo), "").unwrap();
+            let texts = [english, german, japanese].into_iter();
+            lines.extend(texts.map(|text| format!("{photo},{text},train")));
+        }
+        let csv = dir.path().join("captions.csv");
+        std::fs::write(&csv, lines.join("\n")).unwrap();
+        let dataset = open(&format!("csv:{}", csv.display())).unwrap();
+        let texts = dataset.text_indices(Split::Train);
+        let positives = positives(dataset.as_ref(), &texts).unwrap();
+        for (text, other) in [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5)] {
+            assert!(positives.contains(text, other) && positives.contains(other, text));
+        }
+        assert!((0..3).all(|text| (3..6).all(|other| !positives.contains(text, other))));
+    }
+}
