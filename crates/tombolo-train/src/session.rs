@@ -24,7 +24,7 @@ use crate::run::{Checkpoints, Event, Logger, PlanFile, RunDir};
 use crate::settings::Settings;
 use crate::stage::image::ImageInputs;
 use crate::stage::map::TrainingPairs;
-use crate::stage::text::{TextInputs, Words};
+use crate::stage::text::{Copies, TextInputs, Words};
 use crate::stage::{Context, Contrast, embed, epochs, image, joint, map, text};
 use crate::train::{Plan, Stage};
 use crate::views::Views;
@@ -90,8 +90,8 @@ impl<'a> Session<'a> {
         let texts = Used::new(dataset.text_indices(Split::Train), dataset.text_indices(Split::Val));
         let images =
             Used::new(dataset.image_indices(Split::Train), dataset.image_indices(Split::Val));
-        let text_inputs = self.text_inputs(&texts)?;
-        let text_tower = self.text_tower(&texts, &text_inputs)?;
+        let (text_inputs, copied) = self.text_inputs(&texts)?;
+        let text_tower = self.text_tower(&texts, &text_inputs, &copied)?;
         let text_vectors = match &text_tower {
             Some(tower) => {
                 let views = text_inputs.views.as_ref();
@@ -132,14 +132,26 @@ impl<'a> Session<'a> {
         used.items.iter().map(|&i| self.plan.dataset.texts()[i].text.as_str()).collect()
     }
 
-    fn text_inputs(&mut self, used: &Used) -> Result<TextInputs> {
+    /// The texts as their tower reads them, and which text each of the copies that follow is of.
+    fn text_inputs(&mut self, used: &Used) -> Result<(TextInputs, Vec<usize>)> {
         let texts = self.texts(used);
+        let copies = match self.pending(Stage::Text) {
+            true => {
+                let training = &texts[..used.training];
+                text::copies(training, &self.settings.text.copies, self.settings.seed)?
+            }
+            false => Copies::default(),
+        };
+        let texts: Vec<&str> =
+            texts.into_iter().chain(copies.texts.iter().map(String::as_str)).collect();
         let (settings, dir) = (self.settings.text.clone(), self.run.dir());
         let words = match self.pending(Stage::Text) {
             true => Words::OfFirst(used.training),
             false => Words::AsTrained,
         };
-        text::prepare(&texts, words, &settings, self.backbones, dir, &mut self.logger)
+        let inputs =
+            text::prepare(&texts, words, &settings, self.backbones, dir, &mut self.logger)?;
+        Ok((inputs, copies.copied))
     }
 
     fn image_inputs(&mut self, used: &Used) -> Result<ImageInputs> {
@@ -158,11 +170,17 @@ impl<'a> Session<'a> {
     }
 
     /// The text tower, trained now or before; none if it never was.
-    fn text_tower(&mut self, used: &Used, inputs: &TextInputs) -> Result<Option<Tower>> {
+    fn text_tower(
+        &mut self,
+        used: &Used,
+        inputs: &TextInputs,
+        copied: &[usize],
+    ) -> Result<Option<Tower>> {
         if !self.pending(Stage::Text) {
             return self.trained_tower(Stage::Text);
         }
         let positives = text::positives(self.plan.dataset, &used.items[..used.training])?;
+        let positives = positives.with_copies(used.items.len(), copied);
         let part = (&inputs.config, &Tensors::new(), inputs.fingerprint.as_str());
         Ok(Some(self.contrast(Stage::Text, inputs.views.as_ref(), &positives, part)?))
     }

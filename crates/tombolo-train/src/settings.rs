@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tombolo_models::features::PhotoView;
 use toml::Value;
 
+pub(crate) use self::check::perturbations;
 pub use self::curriculum::{CurriculumSettings, Group, Order};
 use crate::error::{Result, TrainError};
 use crate::loss::Loss;
@@ -80,6 +81,10 @@ pub struct StageSettings {
     /// Stage image without labels: photos whose captions are among each other's so many nearest are
     /// taken for the same type.
     pub neighbours: usize,
+    /// Stage text: perturbations by name, such as `char_swap` and `synonym_noun`; copies of each training text under
+    /// them are its positives.
+    #[serde(default)]
+    pub copies: Vec<String>,
     /// Stage image: other views of each training photo that are its positives; their features are kept beside
     /// the photo's own.
     #[serde(default)]
@@ -198,6 +203,7 @@ impl Settings {
             momentum: 0.99,
             drop: 0.1,
             neighbours: 0,
+            copies: Vec::new(),
             views: Vec::new(),
         };
         let image = StageSettings {

@@ -1,5 +1,6 @@
 //! Settings that nothing can be trained with, refused before anything is.
 
+use tombolo_data::perturbation::{Perturbation, TextPerturbation};
 use tombolo_models::backbones::WORDS;
 
 use super::{Order, Settings, StageSettings};
@@ -62,6 +63,7 @@ impl StageSettings {
             let reason = "expected 0: only blocks of an image backbone can be trained";
             return Err(invalid("text.trained_blocks", reason));
         }
+        self.check_positives(stage)?;
         let bare = self.backbone == WORDS || self.backbone.starts_with("patches:");
         if bare && self.trained_blocks > 0 {
             let reason = "expected 0: there is no backbone whose blocks could be trained";
@@ -73,6 +75,32 @@ impl StageSettings {
         }
         Ok(())
     }
+}
+
+impl StageSettings {
+    /// Copies are of texts, views of photos.
+    fn check_positives(&self, stage: &str) -> Result<()> {
+        if stage == "image" && !self.copies.is_empty() {
+            return Err(invalid("image.copies", "expected none: copies are of texts"));
+        }
+        if stage == "text" && !self.views.is_empty() {
+            return Err(invalid("text.views", "expected none: views are of photos"));
+        }
+        perturbations(&self.copies).map(|_| ())
+    }
+}
+
+/// The perturbations of texts that `text.copies` names.
+pub(crate) fn perturbations(names: &[String]) -> Result<Vec<TextPerturbation>> {
+    let named = names.iter().map(|name| match name.parse::<Perturbation>() {
+        Ok(Perturbation::Text(perturbation)) => Ok(perturbation),
+        Ok(Perturbation::Image(_)) => {
+            let reason = format!("expected perturbations of texts, found `{name}`");
+            Err(invalid("text.copies", &reason))
+        }
+        Err(error) => Err(invalid("text.copies", &error.to_string())),
+    });
+    named.collect()
 }
 
 fn invalid(key: &str, reason: &str) -> TrainError {
@@ -100,6 +128,10 @@ mod tests {
             "image.heads=3",
             "text.trained_blocks=1",
             "curriculum.groups=[]",
+            "text.copies=['char_swop']",
+            "text.copies=['blur']",
+            "image.copies=['char_swap']",
+            "text.views=['mirror']",
             "curriculum.groups=[1, 1]",
         ];
         let few = Settings::photos().with_assignment("curriculum.order=paper").unwrap();

@@ -11,7 +11,7 @@ use tombolo_models::tower::{Readout, TowerConfig, TowerInput};
 use crate::error::{Result, TrainError};
 use crate::positives::Positives;
 use crate::run::{Event, Logger};
-use crate::settings::StageSettings;
+use crate::settings::{self, StageSettings};
 use crate::views::{FeatureViews, ViewOf, Views, WordViews};
 
 /// Texts as the tower reads them, and what the tower is to be.
@@ -22,6 +22,33 @@ pub struct TextInputs {
     pub config: TowerConfig,
     /// Fingerprint of the backbone.
     pub fingerprint: String,
+}
+
+/// Perturbed copies of texts. A text that a perturbation leaves as it was has no copy under it.
+#[derive(Default)]
+pub struct Copies {
+    /// The copies.
+    pub texts: Vec<String>,
+    /// Which text each is of.
+    pub copied: Vec<usize>,
+}
+
+/// Copies each text under each perturbation.
+///
+/// # Errors
+/// [`TrainError::InvalidSetting`] if a name is no perturbation of texts.
+pub fn copies(texts: &[&str], perturbations: &[String], seed: u64) -> Result<Copies> {
+    let mut copies = Copies::default();
+    for perturbation in settings::perturbations(perturbations)? {
+        for (index, text) in texts.iter().enumerate() {
+            let copy = perturbation.apply(text, seed, index);
+            if copy != *text {
+                copies.texts.push(copy);
+                copies.copied.push(index);
+            }
+        }
+    }
+    Ok(copies)
 }
 
 /// Where the words of a tower over bare words come from.
@@ -124,6 +151,16 @@ mod tests {
     use tombolo_data::dataset::{Split, open};
 
     use super::*;
+
+    #[test]
+    fn copies_are_of_the_texts_that_a_perturbation_changes() {
+        let texts = ["a dog runs on grass", "a b"];
+        let names = ["char_swap".to_owned(), "distraction_true".to_owned()];
+        let copies = copies(&texts, &names, 3).unwrap();
+        assert_eq!(copies.copied, [0, 0, 1]);
+        assert_ne!(copies.texts[0], texts[0]);
+        assert_eq!(copies.texts[2], "a b and true is true");
+    }
 
     #[test]
     fn translations_of_a_caption_are_its_positives() {

@@ -117,6 +117,18 @@ fn views_of_photos_are_further_positives_and_stay_out_of_the_model() {
 }
 
 #[test]
+fn copies_of_captions_are_further_positives() {
+    let dir = data();
+    let copies = ["--set", "text.copies=[\"char_swap\", \"synonym_noun\"]"];
+    train(dir.path(), &[&["--out", "copies"][..], &copies].concat());
+    let (plain, copies) = (parts(&trained().join("model")), parts(&dir.path().join("copies")));
+    assert_ne!(plain[0], copies[0]);
+    let wrong = ["--out", "wrong", "--set", "text.copies=[\"char_swop\"]"];
+    let output = run(dir.path(), &[&TRAIN[..], &wrong].concat());
+    assert_fails(&output, 2, "did you mean `char_swap`?", "");
+}
+
+#[test]
 fn a_mistyped_backbone_is_refused_before_anything_is_trained() {
     let dir = copy_of_trained();
     for (key, name, hint) in [

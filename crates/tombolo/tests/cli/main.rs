@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod curriculum;
+mod evaluation;
 mod joint;
 mod library;
 mod serve;
