@@ -38,6 +38,20 @@ def line(row, results):
     return "| " + " | ".join(cells) + " |\n"
 
 
+def by_group(known):
+    """Recall@1 on each group of val, image→text and text→image, of the rows that tell the groups apart."""
+    names = [f"val.group{number}" for number in (1, 2, 3)]
+    known = [(row, results) for row, results in known if all(f"{names[0]}.text_to_image.recall@1" in result["metrics"] for result in results)]
+    if not known:
+        return ""
+    text = "\nRecall@1 on each group of val, image→text and text→image, ranked against all of val:\n\n| | 1 | 2 | 3 |\n|---|---|---|---|\n"
+    for row, results in known:
+        cells = [row.what] + [" and ".join(spread([100 * value for value in metric(results, f"{name}.{side}.recall@1")], 1)
+                                           for side in ("image_to_text", "text_to_image")) for name in names]
+        text += "| " + " | ".join(cells) + " |\n"
+    return text
+
+
 def plot(group, known, path):
     import matplotlib
     matplotlib.use("svg")
@@ -67,7 +81,7 @@ def write(groups, results_of, docs):
         text += f"\n## {group.title}\n\n{group.about}\n\n"
         compared = len(known) > 1
         if compared:
-            text += HEAD + "".join(line(row, results) for row, results in known)
+            text += HEAD + "".join(line(row, results) for row, results in known) + by_group(known)
         if missing:
             text += ("\n" if compared else "") + f"Not run yet: {', '.join(missing)} (`bench/quality.sh --only {group.name}`).\n"
         if group.axis and compared:

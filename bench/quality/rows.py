@@ -29,12 +29,19 @@ class Group:
 
 FROZEN = ["text.output=0", "image.output=0"]
 LITE0 = "image.backbone=efficientnet-lite0+mirror"
+PLAIN_LITE0 = "image.backbone=efficientnet-lite0"
 PAIRS = [100, 300, 1_000, 3_000, 10_000, 30_000]
 
 
 def another_map(name, what, settings, **more):
     """A row that trains another map on the default's towers."""
     return Row(name, what, settings, start="default", stages=("map",), **more)
+
+
+def curriculum(name, what, order, groups="[1, 2, 3]", epochs=120):
+    """A row that trains the map on groups of pairs; half the images are in each, so the epochs are twice the default's."""
+    settings = [f"curriculum.order={order}", f"curriculum.groups={groups}", f"map.epochs={epochs}"]
+    return another_map(f"curriculum-{name}", what, settings)
 
 
 def maps(key, options, settings=()):
@@ -106,6 +113,27 @@ GROUPS = [
               another_map("no-input-dropout", "without dropout of the input", ["map.input_dropout=0"]),
               another_map("no-dropout", "without dropout inside the MLP", ["map.dropout=0"]),
               another_map("no-average", "without the average of weights", ["map.average=0"]),
+          ]),
+    Group("curriculum", "Curriculum", "On the towers of the default. Precise (1): the half of the images whose captions agree the most; incomplete "
+          "(2): the first half of the words of their captions; ambiguous (3): the other half. All rows see as many pairs as the default.", [
+              Row("default", "no groups: the default"),
+              curriculum("paper", "1, then 2, then 3: the paper's order", "paper"),
+              curriculum("reversed", "3, then 2, then 1", "reversed"),
+              curriculum("mixed", "1, 2 and 3 in one shuffle", "mixed"),
+              curriculum("mixed-13", "1 and 3 in one shuffle", "mixed", "[1, 3]"),
+              curriculum("1", "1 alone", "paper", "[1]"),
+              curriculum("3", "3 alone", "paper", "[3]"),
+          ]),
+    Group("positives", "Further positives", "Copies of captions with errors or synonyms, in stage text; other views of photos, in stage image, "
+          "on `efficientnet-lite0` without its mirror image.", [
+              Row("default", "captions of one image: the default"),
+              Row("copies", "and copies of each with two letters swapped, and with a synonym of a noun",
+                  ['text.copies=["char_swap", "synonym_noun"]']),
+              Row("plain-lite0", "photos whose captions lie together", [PLAIN_LITE0]),
+              Row("views", "and their mirror images, crops and other colours", [PLAIN_LITE0, 'image.views=["mirror", "crop", "color"]'],
+                  start="plain-lite0", stages=("image", "map")),
+              Row("views-alone", "the views without the captions", [PLAIN_LITE0, 'image.views=["mirror", "crop", "color"]', "image.neighbours=0"],
+                  start="plain-lite0", stages=("image", "map")),
           ]),
     Group("pairs", "How many pairs the map needs", "On the towers of the default, which never saw a pair.", [
         *[another_map(f"pairs-{kind}-{n}", f"{n:,} pairs, `{kind}`", [f"map.kind={kind}", f"map.pairs={n}"], at=n, curve=kind)

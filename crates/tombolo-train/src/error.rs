@@ -75,6 +75,12 @@ pub enum TrainError {
         /// What there is.
         found: usize,
     },
+    /// A group of the curriculum is empty.
+    #[error("group {group} of the curriculum has no training pairs")]
+    EmptyGroup {
+        /// The group's number.
+        group: u8,
+    },
     /// The loss is no longer a number.
     #[error("stage {stage}: the loss is {loss} at step {step}")]
     Diverged {
@@ -132,6 +138,12 @@ impl TrainError {
             Self::MissingStage { needs, .. } => {
                 Some(format!("train it first: `tombolo train {needs} DATASET --out RUN`"))
             }
+            Self::EmptyGroup { group: 3 } => Some("leave it out: `curriculum.groups=[1, 2]`".into()),
+            Self::EmptyGroup { .. } => Some(
+                "groups 1 and 2 take images with one counted object, or several captions an image; \
+                 `curriculum.groups=[3]` leaves them out"
+                    .into(),
+            ),
             Self::Diverged { stage, .. } => Some(format!("lower `{stage}.learning_rate`")),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("the disk is full: free some space, then run again with --resume".into())

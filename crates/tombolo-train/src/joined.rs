@@ -8,7 +8,9 @@ use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::calibration::CalibrationFile;
+use crate::curriculum::{Groups, Lesson, Pair};
 use crate::error::Result;
+use crate::settings::Group;
 
 /// Indices of the data set's items that training reads: those of the training split first.
 pub(crate) struct Used {
@@ -27,12 +29,23 @@ impl Used {
 pub(crate) struct Joined {
     pub(crate) training_texts: Vec<usize>,
     pub(crate) training_image_of_text: Vec<usize>,
-    pub(crate) training_images: usize,
     texts: Vec<usize>,
     image_of_text: Vec<usize>,
     query_images: Vec<usize>,
     query_texts: Vec<usize>,
     everything: bool,
+    /// The groups of the curriculum, where there is one.
+    pub(crate) groups: Option<Groups>,
+}
+
+/// What a text of the validation split is when a part of it is validated, and the row of its vector.
+pub(crate) enum Role {
+    /// A query, as its image is.
+    Query(usize),
+    /// Only ranked.
+    Gallery(usize),
+    /// Left out.
+    Absent,
 }
 
 impl Joined {
@@ -42,12 +55,12 @@ impl Joined {
         let mut joined = Self {
             training_texts: Vec::new(),
             training_image_of_text: Vec::new(),
-            training_images: read.iter().filter(|&&place| place < images.training).count(),
             texts: Vec::new(),
             image_of_text: Vec::new(),
             query_images: Vec::new(),
             query_texts: Vec::new(),
             everything: dataset.gallery() == tombolo_data::dataset::Gallery::Everything,
+            groups: None,
         };
         for (row, &text) in texts.items.iter().enumerate() {
             let Some(&image) = row_of_image.get(&dataset.texts()[text].image) else { continue };
@@ -89,6 +102,71 @@ impl Joined {
             Some(restricted) => restricted.as_gallery().retrieval()?,
             None => gallery.retrieval()?,
         }))
+    }
+
+    /// The pairs to train on: all of them, or those of the curriculum's groups.
+    pub(crate) fn lesson(&self, groups: &[Group]) -> Result<Lesson> {
+        match &self.groups {
+            Some(curriculum) => curriculum.lesson(groups),
+            None => Ok(Lesson {
+                texts: self.training_texts.clone(),
+                image_of_text: self.training_image_of_text.clone(),
+                groups: Vec::new(),
+            }),
+        }
+    }
+
+    /// The training split's pairs of rows.
+    pub(crate) fn training_pairs(&self) -> Vec<Pair> {
+        let texts = self.training_texts.iter().copied();
+        texts.zip(self.training_image_of_text.iter().copied()).collect()
+    }
+
+    /// The validation split's pairs of rows.
+    pub(crate) fn validation_pairs(&self) -> Vec<Pair> {
+        self.query_texts.iter().map(|&text| (self.texts[text], self.image_of_text[text])).collect()
+    }
+
+    /// Retrieval of a part of the validation split, ranked against all that the split is ranked against. `role`: of
+    /// a text and its image, by their rows. None if there are no queries.
+    pub(crate) fn validate_roles(
+        &self,
+        map: &Map,
+        (texts, images): (&EmbeddingMatrix, &EmbeddingMatrix),
+        role: &dyn Fn(usize, usize) -> Role,
+    ) -> Result<Option<Retrieval>> {
+        let gallery_images: Vec<usize> = match self.everything {
+            true => (0..images.len()).collect(),
+            false => self.query_images.clone(),
+        };
+        let places = gallery_images.iter().enumerate().map(|(place, &image)| (image, place));
+        let places: HashMap<usize, usize> = places.collect();
+        let first = self.query_texts.first().copied().unwrap_or(self.texts.len());
+        let (mut rows, mut image_of_text) = (Vec::new(), Vec::new());
+        let (mut query_texts, mut query_images) = (Vec::new(), Vec::new());
+        let all = self.texts.iter().zip(&self.image_of_text).enumerate();
+        for (text, (&row, &image)) in all.skip(if self.everything { 0 } else { first }) {
+            let role = if text < first { Role::Gallery(row) } else { role(row, image) };
+            let (Role::Query(row) | Role::Gallery(row)) = role else { continue };
+            if matches!(role, Role::Query(_)) {
+                query_texts.push(rows.len());
+                query_images.push(places[&image]);
+            }
+            rows.push(row);
+            image_of_text.push(places[&image]);
+        }
+        query_images.dedup();
+        if query_texts.is_empty() {
+            return Ok(None);
+        }
+        let gallery = Gallery {
+            images: &map.map_images(&images.select(&gallery_images))?,
+            texts: &map.map_texts(&texts.select(&rows))?,
+            image_of_text: &image_of_text,
+            query_images: &query_images,
+            query_texts: &query_texts,
+        };
+        Ok(Some(gallery.retrieval()?))
     }
 
     /// The probability of a match by score, fitted on the even images of the validation split and their

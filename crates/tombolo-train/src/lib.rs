@@ -2,6 +2,7 @@
 //! image space from images alone, and the map that joins them from pairs.
 
 mod calibration;
+mod curriculum;
 mod error;
 mod joined;
 pub mod loss;

@@ -63,6 +63,20 @@ impl Positives {
         Self::new(others.collect())
     }
 
+    /// Adds copies, which mean what the item that each was made of does, and what its positives do. They are drawn as
+    /// positives, and steps do not go over them: [`Positives::len`] stays. `first`: the first copy's number.
+    pub fn with_copies(mut self, first: usize, copied: &[usize]) -> Self {
+        let mut copies = vec![Vec::new(); self.others.len()];
+        for (copy, &item) in (first as u32..).zip(copied) {
+            copies[item].push(copy);
+            for &other in &self.others[item] {
+                copies[other as usize].push(copy);
+            }
+        }
+        self.others.iter_mut().zip(copies).for_each(|(others, copies)| others.extend(copies));
+        Self::new(self.others)
+    }
+
     fn new(mut others: Vec<Vec<u32>>) -> Self {
         for list in &mut others {
             list.sort_unstable();
@@ -71,7 +85,7 @@ impl Positives {
         Self { others }
     }
 
-    /// Number of items.
+    /// Number of items, copies not counted.
     pub fn len(&self) -> usize {
         self.others.len()
     }
@@ -103,6 +117,9 @@ impl Positives {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
@@ -111,6 +128,22 @@ mod tests {
         assert!(positives.contains(0, 2) && positives.contains(2, 3) && positives.contains(1, 1));
         assert!(!positives.contains(0, 3) && !positives.contains(0, 1));
         assert_eq!(positives.paired(), 3);
+    }
+
+    #[test]
+    fn copies_mean_what_the_item_and_its_positives_do() {
+        // Items 0 and 1 are positives, 2 is alone; copies of 0, 2 and 2 follow four further items.
+        let positives = Positives::from_groups(3, [(0, "a"), (1, "a")]).with_copies(7, &[0, 2, 2]);
+        assert_eq!((positives.len(), positives.paired()), (3, 3));
+        assert!(positives.contains(0, 7) && positives.contains(1, 7) && positives.contains(2, 9));
+        assert!(
+            !positives.contains(2, 7) && !positives.contains(0, 8) && !positives.contains(0, 4)
+        );
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let drawn: Vec<usize> = (0..99).map(|_| positives.draw(2, 0.0, &mut rng)).collect();
+        assert!(
+            drawn.contains(&8) && drawn.contains(&9) && drawn.iter().all(|i| [8, 9].contains(i))
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The run directory in the making: written beside its final name, renamed when whole.
 
+mod replace;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -56,6 +58,7 @@ impl RunDir {
                 return Err(TrainError::Unfinished { path: run.partial });
             }
             run.check_plan(plan)?;
+            run.take_over("joint")?;
             return Ok(run);
         }
         if run.out.exists() && !retrain {
@@ -256,6 +259,13 @@ pub enum Event {
     },
 }
 
+impl From<tombolo_models::pull::Progress<'_>> for Event {
+    fn from(progress: tombolo_models::pull::Progress<'_>) -> Self {
+        let what = format!("pulling {}", progress.model);
+        Self::Pull { what, bytes: progress.bytes, total: progress.total }
+    }
+}
+
 /// Writes `metrics.jsonl` and passes events on.
 pub struct Logger {
     path: PathBuf,
@@ -277,8 +287,7 @@ impl Logger {
 
     /// Passes on how far the pull of a model has come.
     pub fn pull(&mut self, progress: tombolo_models::pull::Progress<'_>) {
-        let what = format!("pulling {}", progress.model);
-        self.event(Event::Pull { what, bytes: progress.bytes, total: progress.total });
+        self.event(progress.into());
     }
 
     /// Passes an event on.

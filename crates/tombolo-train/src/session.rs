@@ -1,6 +1,10 @@
 //! The work of a training run: each stage from its own inputs, its part saved when it is done.
 
+mod grouped;
+
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::PathBuf;
 
 use tombolo_data::dataset::Split;
 use tombolo_models::backbones::Backbones;
@@ -20,11 +24,13 @@ use crate::run::{Checkpoints, Event, Logger, PlanFile, RunDir};
 use crate::settings::Settings;
 use crate::stage::image::ImageInputs;
 use crate::stage::map::TrainingPairs;
-use crate::stage::text::{TextInputs, Words};
+use crate::stage::text::{Copies, TextInputs, Words};
 use crate::stage::{Context, Contrast, embed, epochs, image, joint, map, text};
 use crate::train::{Plan, Stage};
 use crate::views::Views;
 use tombolo_eval::Retrieval;
+
+use self::grouped::Reading;
 
 /// Items read at a time when a trained tower makes the vectors of all items.
 const BATCH: usize = 128;
@@ -84,10 +90,13 @@ impl<'a> Session<'a> {
         let texts = Used::new(dataset.text_indices(Split::Train), dataset.text_indices(Split::Val));
         let images =
             Used::new(dataset.image_indices(Split::Train), dataset.image_indices(Split::Val));
-        let text_inputs = self.text_inputs(&texts)?;
-        let text_tower = self.text_tower(&texts, &text_inputs)?;
+        let (text_inputs, copied) = self.text_inputs(&texts)?;
+        let text_tower = self.text_tower(&texts, &text_inputs, &copied)?;
         let text_vectors = match &text_tower {
-            Some(tower) => Some(self.vectors("texts", tower, text_inputs.views.as_ref())?),
+            Some(tower) => {
+                let views = text_inputs.views.as_ref();
+                Some(self.vectors("texts", tower, views, 0..texts.items.len())?)
+            }
             None => None,
         };
         if self.plan.stages == [Stage::Text] {
@@ -96,37 +105,64 @@ impl<'a> Session<'a> {
         let inputs = self.image_inputs(&images)?;
         let tower = self.image_tower(&images, &inputs, &texts, text_vectors.as_ref())?;
         let pairs = [Stage::Map, Stage::Joint].into_iter().any(|s| self.plan.stages.contains(&s));
-        let (Some(text_vectors), Some(tower), true) = (text_vectors, tower, pairs) else {
+        let (Some(text_tower), Some(vectors), Some(tower), true) =
+            (text_tower, text_vectors, tower, pairs)
+        else {
             return Ok((None, inputs.skipped));
         };
-        let joined = Joined::new(dataset, &texts, &images, &inputs.read);
+        let mut joined = Joined::new(dataset, &texts, &images, &inputs.read);
+        let reading = Reading { inputs: text_inputs, vectors };
+        let reading =
+            self.grouped((&mut joined, reading), (&texts, &text_tower), (&images, &inputs))?;
         let mut validation = None;
         if self.pending(Stage::Map) {
-            let image_vectors = self.vectors("images", &tower, inputs.views.as_ref())?;
-            validation = self.map(&joined, &text_vectors, &image_vectors)?;
+            let views = inputs.views.as_ref();
+            let image_vectors = self.vectors("images", &tower, views, 0..inputs.read.len())?;
+            validation = self.map(&joined, &reading.vectors, &image_vectors)?;
         }
         if self.pending(Stage::Joint) {
-            let views = [text_inputs.views.as_ref(), inputs.views.as_ref()];
+            let texts = (reading.inputs.views.as_ref(), reading.vectors.len());
+            let views = [texts, (inputs.views.as_ref(), inputs.read.len())];
             validation = self.joint(&joined, views)?;
         }
         Ok((validation, inputs.skipped))
     }
 
-    fn text_inputs(&mut self, used: &Used) -> Result<TextInputs> {
+    fn texts(&self, used: &Used) -> Vec<&'a str> {
+        used.items.iter().map(|&i| self.plan.dataset.texts()[i].text.as_str()).collect()
+    }
+
+    /// The texts as their tower reads them, and which text each of the copies that follow is of.
+    fn text_inputs(&mut self, used: &Used) -> Result<(TextInputs, Vec<usize>)> {
+        let texts = self.texts(used);
+        let copies = match self.pending(Stage::Text) {
+            true => {
+                let training = &texts[..used.training];
+                text::copies(training, &self.settings.text.copies, self.settings.seed)?
+            }
+            false => Copies::default(),
+        };
         let texts: Vec<&str> =
-            used.items.iter().map(|&i| self.plan.dataset.texts()[i].text.as_str()).collect();
+            texts.into_iter().chain(copies.texts.iter().map(String::as_str)).collect();
         let (settings, dir) = (self.settings.text.clone(), self.run.dir());
         let words = match self.pending(Stage::Text) {
             true => Words::OfFirst(used.training),
             false => Words::AsTrained,
         };
-        text::prepare(&texts, words, &settings, self.backbones, dir, &mut self.logger)
+        let inputs =
+            text::prepare(&texts, words, &settings, self.backbones, dir, &mut self.logger)?;
+        Ok((inputs, copies.copied))
     }
 
     fn image_inputs(&mut self, used: &Used) -> Result<ImageInputs> {
         let images = self.plan.dataset.images();
         let sources: Vec<_> = used.items.iter().map(|&i| images[i].source.clone()).collect();
-        image::prepare(&sources, &self.settings.image, self.backbones, &mut self.logger)
+        let mut settings = self.settings.image.clone();
+        if !self.pending(Stage::Image) {
+            settings.views.clear();
+        }
+        let sources = (&sources[..], used.training);
+        image::prepare(sources, &settings, self.backbones, &mut self.logger)
     }
 
     fn pending(&self, stage: Stage) -> bool {
@@ -134,11 +170,17 @@ impl<'a> Session<'a> {
     }
 
     /// The text tower, trained now or before; none if it never was.
-    fn text_tower(&mut self, used: &Used, inputs: &TextInputs) -> Result<Option<Tower>> {
+    fn text_tower(
+        &mut self,
+        used: &Used,
+        inputs: &TextInputs,
+        copied: &[usize],
+    ) -> Result<Option<Tower>> {
         if !self.pending(Stage::Text) {
             return self.trained_tower(Stage::Text);
         }
         let positives = text::positives(self.plan.dataset, &used.items[..used.training])?;
+        let positives = positives.with_copies(used.items.len(), copied);
         let part = (&inputs.config, &Tensors::new(), inputs.fingerprint.as_str());
         Ok(Some(self.contrast(Stage::Text, inputs.views.as_ref(), &positives, part)?))
     }
@@ -156,7 +198,9 @@ impl<'a> Session<'a> {
         }
         let read = inputs.read.iter().filter(|&&place| place < used.training);
         let training: Vec<usize> = read.map(|&place| used.items[place]).collect();
-        let neighbours = self.settings.image.neighbours;
+        let settings = &self.settings.image;
+        // Neighbours are sought among all photos, for seconds: not where nothing is trained.
+        let neighbours = if epochs(settings) > 0 { settings.neighbours } else { 0 };
         let mut positives = image::positives(self.plan.dataset, &training)?;
         if let (0, Some(vectors), 1..) = (positives.paired(), text_vectors, neighbours) {
             let rows: HashMap<usize, usize> =
@@ -168,6 +212,7 @@ impl<'a> Session<'a> {
             let (rows, dim) = (vectors.as_slice(), vectors.dim());
             positives = image::positives_by_captions(rows, dim, &captions, neighbours);
         }
+        let positives = positives.with_copies(inputs.read.len(), &inputs.copied);
         let part = (&inputs.config, &inputs.initial, inputs.fingerprint.as_str());
         Ok(Some(self.contrast(Stage::Image, inputs.views.as_ref(), &positives, part)?))
     }
@@ -219,14 +264,22 @@ impl<'a> Session<'a> {
         Ok(Some(model?.tower(stage.as_str(), &self.backbones.device)?))
     }
 
-    /// The vectors of all items that training reads.
-    fn vectors(&mut self, what: &str, tower: &Tower, views: &dyn Views) -> Result<EmbeddingMatrix> {
-        self.begin(format!("vectors of {what}"), views.len());
+    /// The vectors of some items.
+    fn vectors(
+        &mut self,
+        what: &str,
+        tower: &Tower,
+        views: &dyn Views,
+        items: Range<usize>,
+    ) -> Result<EmbeddingMatrix> {
+        let count = items.len();
+        self.begin(format!("vectors of {what}"), count);
         let logger = &mut self.logger;
-        let rows = embed(tower, views, BATCH, |done| {
+        let items: Vec<usize> = items.collect();
+        let rows = embed(tower, views, items.chunks(BATCH), |done| {
             logger.event(Event::Advance { done: done as u64, loss: None });
         })?;
-        self.end(format!("vectors of {} {what}", views.len()));
+        self.end(format!("vectors of {count} {what}"));
         Ok(EmbeddingMatrix::from_rows(tower.config().dim(), rows)
             .map_err(tombolo_models::ModelError::from)?)
     }
@@ -238,13 +291,14 @@ impl<'a> Session<'a> {
         images: &EmbeddingMatrix,
     ) -> Result<Option<Retrieval>> {
         let settings = &self.settings.map.clone();
+        let lesson = joined.lesson(&self.settings.curriculum.groups)?;
         let pairs = TrainingPairs {
-            texts: &texts.select(&joined.training_texts),
+            texts: &texts.select(&lesson.texts),
             images,
-            image_of_text: &joined.training_image_of_text,
+            image_of_text: &lesson.image_of_text,
+            course: lesson.course(self.settings.curriculum.order),
         };
-        let epochs = settings.members * settings.epochs;
-        let steps = joined.training_images.div_ceil(settings.batch) * epochs;
+        let steps = settings.members * pairs.steps(settings, self.settings.seed);
         self.begin(format!("stage map: {} pairs", pairs.texts.len()), steps);
         let validate =
             |map: &Map| Ok(joined.validate(map, texts, images)?.map(|retrieval| retrieval.rsum));
@@ -255,13 +309,19 @@ impl<'a> Session<'a> {
             record(&mut self.model.training, share);
         }
         let validation = self.conclude(map, joined, texts, images, Stage::Map)?;
+        self.done(Stage::Map)?;
         let chosen = regularisation.map(|share| format!(", regularisation {share}"));
         self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
         Ok(validation)
     }
 
-    /// Trains all parts together. `views`: of the texts and of the images.
-    fn joint(&mut self, joined: &Joined, views: [&dyn Views; 2]) -> Result<Option<Retrieval>> {
+    /// Trains all parts together. `views`: of the texts and of the images, and how many of them there are.
+    fn joint(
+        &mut self,
+        joined: &Joined,
+        views: [(&dyn Views, usize); 2],
+    ) -> Result<Option<Retrieval>> {
+        let [(text_views, text_count), (image_views, image_count)] = views;
         let device = &self.backbones.device;
         let dir = self.run.dir().to_path_buf();
         let (Some(text), Some(image)) = (self.model.text.clone(), self.model.image.clone()) else {
@@ -283,29 +343,35 @@ impl<'a> Session<'a> {
             || Ok(joint::Parts { text: read("text")?, image: read("image")?, map: read("map")? });
         let parts = parts().map_err(|e: CheckpointError| tombolo_models::ModelError::from(e))?;
         let settings = self.settings.clone();
+        let lesson = joined.lesson(&settings.curriculum.groups)?;
         let pairs = joint::JointPairs {
-            texts: views[0],
-            images: views[1],
-            training_texts: &joined.training_texts,
-            image_of_text: &joined.training_image_of_text,
+            texts: text_views,
+            images: image_views,
+            training_texts: &lesson.texts,
+            image_of_text: &lesson.image_of_text,
+            course: lesson.course(settings.curriculum.order),
         };
-        let steps = joined.training_images.div_ceil(settings.joint.batch) * settings.joint.epochs;
+        let steps = pairs.steps(&settings.joint, settings.seed);
         self.begin(format!("stage joint: {} pairs", pairs.training_texts.len()), steps);
         let trained = joint::train(parts, &sizes, &pairs, &settings, device, &mut self.context())?;
         let precision = self.precision();
+        let new = self.run.new_parts(Stage::Joint.as_str())?;
         let save = |part: &str, tensors: &Tensors, old: &TowerFile| {
             let backbone = (old.backbone.as_str(), old.backbone_fingerprint.as_str());
-            save_tower(&dir, part, tensors, &old.tower, backbone, precision)
+            save_tower(&new, part, tensors, &old.tower, backbone, precision)
         };
         self.model.text = Some(save("text", &trained.text, &text)?);
         self.model.image = Some(save("image", &trained.image, &image)?);
-        save_model_file(&dir, &self.model)?;
+        save_model_file(&new, &self.model)?;
         self.end("stage joint: trained".to_owned());
-        let tower = |part: &'static str| Model::open(&dir)?.tower(part, device);
-        let texts = self.vectors("texts", &tower("text")?, views[0])?;
-        let images = self.vectors("images", &tower("image")?, views[1])?;
+        let tower = |part: &'static str| Model::open(&new)?.tower(part, device);
+        let texts = self.vectors("texts", &tower("text")?, text_views, 0..text_count)?;
+        let images = self.vectors("images", &tower("image")?, image_views, 0..image_count)?;
         let map = Map::from_weights(&sizes.map, &Weights::fixed(trained.map, device)?)?;
-        self.conclude(map, joined, &texts, &images, Stage::Joint)
+        let validation = self.conclude(map, joined, &texts, &images, Stage::Joint)?;
+        save_model_file(&new, &self.model)?;
+        self.run.replace_parts(Stage::Joint.as_str())?;
+        Ok(validation)
     }
 
     /// Saves a map that was found, with what it reaches on the validation split.
@@ -321,21 +387,36 @@ impl<'a> Session<'a> {
             part.as_ref().map(|tower| tower.fingerprint.clone()).unwrap_or_default()
         };
         let (text, image) = (fingerprint(&self.model.text), fingerprint(&self.model.image));
-        let path = self.run.dir().join("map.safetensors");
+        let dir = self.parts_dir(stage);
+        let path = dir.join("map.safetensors");
         map.save(&path, [&text, &image], self.precision())?;
         let (map, _) = Map::load(&path, &self.backbones.device)?;
-        calibration::write(self.run.dir(), joined.calibrate(&map, texts, images)?.as_ref())?;
+        calibration::write(&dir, joined.calibrate(&map, texts, images)?.as_ref())?;
         let validation = joined.validate(&map, texts, images)?;
         if let Some(validation) = &validation {
-            self.model.metrics = summary(validation);
+            self.model.metrics = summary("val", validation);
+            self.model.metrics.insert("val.rsum".to_owned(), validation.rsum);
+            if let Some(groups) = &joined.groups {
+                for (group, retrieval) in groups.validate(joined, &map, (texts, images))? {
+                    let name = format!("val.group{}", u8::from(group));
+                    self.model.metrics.extend(summary(&name, &retrieval));
+                }
+            }
             let epochs = match stage {
                 Stage::Joint => self.settings.joint.epochs,
                 _ => self.settings.map.members * self.settings.map.epochs,
             };
             self.logger.metrics(stage.as_str(), epochs, &self.model.metrics)?;
         }
-        self.done(stage)?;
         Ok(validation)
+    }
+
+    /// Where the parts that a stage makes are written: those of stage joint replace older ones together.
+    fn parts_dir(&self, stage: Stage) -> PathBuf {
+        match stage {
+            Stage::Joint => self.run.new_parts_dir(stage.as_str()),
+            _ => self.run.dir().to_path_buf(),
+        }
     }
 
     fn precision(&self) -> Precision {
@@ -385,13 +466,13 @@ fn training_record(old: &toml::Table, plan: &PlanFile) -> toml::Table {
     new
 }
 
-/// The recalls that `model.toml` records.
-fn summary(retrieval: &Retrieval) -> BTreeMap<String, f64> {
+/// The recalls that `model.toml` records of some queries.
+fn summary(queries: &str, retrieval: &Retrieval) -> BTreeMap<String, f64> {
     let sides =
         [("image_to_text", &retrieval.image_to_text), ("text_to_image", &retrieval.text_to_image)];
     let recalls = sides.into_iter().flat_map(|(side, m)| {
         let recalls = [(1, m.recall_at_1), (5, m.recall_at_5), (10, m.recall_at_10)];
-        recalls.map(|(k, recall)| (format!("val.{side}.recall@{k}"), recall))
+        recalls.map(|(k, recall)| (format!("{queries}.{side}.recall@{k}"), recall))
     });
-    recalls.chain([("val.rsum".to_owned(), retrieval.rsum)]).collect()
+    recalls.collect()
 }

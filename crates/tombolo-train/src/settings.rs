@@ -1,12 +1,16 @@
 //! Settings of the three stages: defaults by the kind of data, changed by file and by `--set`.
 
 mod check;
+mod curriculum;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tombolo_models::features::PhotoView;
 use toml::Value;
 
+pub(crate) use self::check::perturbations;
+pub use self::curriculum::{CurriculumSettings, Group, Order};
 use crate::error::{Result, TrainError};
 use crate::loss::Loss;
 
@@ -25,6 +29,9 @@ pub struct Settings {
     pub map: MapSettings,
     /// Stage joint.
     pub joint: JointSettings,
+    /// The groups that stages map and joint go through.
+    #[serde(default)]
+    pub curriculum: CurriculumSettings,
 }
 
 /// Settings of stage text or stage image.
@@ -74,6 +81,14 @@ pub struct StageSettings {
     /// Stage image without labels: photos whose captions are among each other's so many nearest are
     /// taken for the same type.
     pub neighbours: usize,
+    /// Stage text: perturbations by name, such as `char_swap` and `synonym_noun`; copies of each training text under
+    /// them are its positives.
+    #[serde(default)]
+    pub copies: Vec<String>,
+    /// Stage image: other views of each training photo that are its positives; their features are kept beside
+    /// the photo's own.
+    #[serde(default)]
+    pub views: Vec<PhotoView>,
 }
 
 /// How the map is found.
@@ -191,6 +206,8 @@ impl Settings {
             momentum: 0.99,
             drop: 0.1,
             neighbours: 0,
+            copies: Vec::new(),
+            views: Vec::new(),
         };
         let image = StageSettings {
             backbone: "efficientnet-lite0+efficientnet-lite2+mirror".into(),
@@ -225,7 +242,8 @@ impl Settings {
         };
         let joint =
             JointSettings { epochs: 5, batch: 256, learning_rate: 2e-4, weight_decay: 0.15 };
-        Self { seed: 0, half: false, text, image, map, joint }
+        let curriculum = CurriculumSettings::default();
+        Self { seed: 0, half: false, text, image, map, joint, curriculum }
     }
 
     /// Defaults for the embedded emoji set, from scratch.
@@ -272,7 +290,7 @@ impl Settings {
             average: 0.95,
             ..photos.map
         };
-        Self { seed: 0, half: false, text, image, map, joint: photos.joint }
+        Self { text, image, map, ..photos }
     }
 
     /// These settings with those of a TOML file in their place.
@@ -364,6 +382,16 @@ mod tests {
         assert_eq!(changed.map.regularisation, Regularisation::Share(2.0));
         let changed = changed.with_assignment("text.drop=0").unwrap();
         assert_eq!(changed.text.drop, 0.0);
+    }
+
+    #[test]
+    fn groups_of_the_curriculum_are_numbers() {
+        let changed = Settings::photos().with_assignment("curriculum.groups=[3, 1]").unwrap();
+        assert_eq!(changed.curriculum.groups, [Group::Ambiguous, Group::Precise]);
+        let changed = changed.with_assignment("curriculum.order=reversed").unwrap();
+        assert_eq!(changed.curriculum.order, Order::Reversed);
+        let error = changed.with_assignment("curriculum.groups=[4]").unwrap_err().to_string();
+        assert!(error.contains("expected group 1, 2 or 3, found 4"), "{error}");
     }
 
     #[test]

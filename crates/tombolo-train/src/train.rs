@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use tombolo_data::dataset::{Dataset, Split};
-use tombolo_models::backbones::Backbones;
+use tombolo_models::backbones::{Backbones, WORDS};
 use tombolo_models::model::Model;
+use tombolo_models::pull::Progress;
 
 use crate::error::{Result, TrainError};
 use crate::run::{Event, Logger, PlanFile, RunDir};
@@ -107,11 +108,30 @@ pub fn train(
     plan.settings.check()?;
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
+    let mut observer = observer;
+    check_backbones(plan, backbones, &mut observer)?;
     let start = plan.start.as_ref().unwrap_or(&plan.out);
     let run = RunDir::start(&plan.out, start, &file, plan.resume, plan.retrain)?;
     let logger = Logger::open(run.dir(), observer)?;
     let (validation, skipped) = Session::open(plan, file, backbones, &run, logger)?.run()?;
     Ok(Outcome { dir: run.finish()?, validation, skipped })
+}
+
+/// Opens what the towers to train stand on, so that a mistyped name is refused before anything is trained.
+fn check_backbones(
+    plan: &Plan<'_>,
+    backbones: &Backbones,
+    observer: &mut dyn FnMut(Event),
+) -> Result<()> {
+    let Settings { text, image, .. } = &plan.settings;
+    let progress = &mut |progress: Progress<'_>| observer(progress.into());
+    if plan.stages.contains(&Stage::Text) && text.backbone != WORDS {
+        backbones.text(&text.backbone, progress)?;
+    }
+    if plan.stages.contains(&Stage::Image) {
+        backbones.image(&image.backbone, image.trained_blocks, progress)?;
+    }
+    Ok(())
 }
 
 /// Stage map needs both towers, and stage joint the map too: trained before it in this run, or there already.

@@ -25,6 +25,8 @@ pub struct Collection {
     standard_counts: &'static [StandardCount],
     facts: Vec<Fact>,
     gallery: Gallery,
+    /// Objects on the images where they were counted.
+    objects: HashMap<usize, usize>,
 }
 
 impl Dataset for Collection {
@@ -51,6 +53,9 @@ impl Dataset for Collection {
     }
     fn gallery(&self) -> Gallery {
         self.gallery
+    }
+    fn objects(&self, image: usize) -> Option<usize> {
+        self.objects.get(&image).copied()
     }
 }
 
@@ -83,6 +88,7 @@ pub(super) struct Builder {
     warnings: Vec<Warning>,
     facts: Vec<Fact>,
     gallery: Gallery,
+    objects: HashMap<usize, usize>,
 }
 
 impl Builder {
@@ -99,6 +105,7 @@ impl Builder {
             warnings: Vec::new(),
             facts: Vec::new(),
             gallery: Gallery::default(),
+            objects: HashMap::new(),
         }
     }
 
@@ -169,6 +176,11 @@ impl Builder {
         }
     }
 
+    /// Notes how many objects are on an image. Returns what was noted before, if anything was.
+    pub fn count_objects(&mut self, index: usize, objects: usize) -> Option<usize> {
+        self.objects.insert(index, objects)
+    }
+
     /// Notes something that was left out.
     pub fn skip(&mut self, place: Place, what: String, reason: String) {
         let place = format!("{}, {place}", self.path.display());
@@ -217,6 +229,7 @@ impl Builder {
             warnings: self.warnings,
             facts: self.facts,
             gallery: self.gallery,
+            objects: self.objects,
         })
     }
 

@@ -1,7 +1,8 @@
-//! CSV with a header: `image` and `caption`, and optionally `split`, `labels` and `id`.
+//! CSV with a header: `image` and `caption`, and optionally `split`, `labels`, `objects` and `id`.
 //!
 //! A row per caption: rows that name the same image add captions to it. Labels are separated by
-//! semicolons. A file whose name ends in `.tsv` is separated by tabs.
+//! semicolons; `objects` is how many objects annotators counted on the image. A file whose name ends in `.tsv` is
+//! separated by tabs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ const CAPTION: &[&str] = &["caption", "text", "sentence", "raw"];
 const SPLIT: &[&str] = &["split"];
 const LABELS: &[&str] = &["labels", "label"];
 const TAGS: &[&str] = &["tags", "tag", "labels", "label"];
+const OBJECTS: &[&str] = &["objects", "object_count"];
 const ID: &[&str] = &["id", "image_id"];
 
 /// Reads the tags of photos: a CSV file with a header that has `image` and `tags` (or `labels`), tags separated by
@@ -70,6 +72,7 @@ struct Columns {
     caption: usize,
     split: Option<usize>,
     labels: Option<usize>,
+    objects: Option<usize>,
     id: Option<usize>,
 }
 
@@ -95,6 +98,7 @@ impl Columns {
             caption: need(file, header, CAPTION)?,
             split: find(header, SPLIT),
             labels: find(header, LABELS),
+            objects: find(header, OBJECTS),
             id: find(header, ID),
         })
     }
@@ -108,6 +112,7 @@ impl Columns {
             captions: vec![field(self.caption)],
             split: self.split.map(field),
             labels: split_labels(&labels).collect(),
+            objects: self.objects.map(field),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! JSON lines: `{"image": …, "caption": … or "captions": […], "split"?, "labels"?, "id"?}`.
+//! JSON lines: `{"image": …, "caption": … or "captions": […], "split"?, "labels"?, "objects"?, "id"?}`.
 
 use std::path::Path;
 
@@ -19,6 +19,7 @@ struct Line {
     split: Option<String>,
     #[serde(default, alias = "label")]
     labels: Labels,
+    objects: Option<usize>,
     id: Option<String>,
 }
 
@@ -69,5 +70,6 @@ fn row(file: &Path, line: u64, parsed: Line) -> Result<Row, DataError> {
         captions,
         split: parsed.split,
         labels,
+        objects: parsed.objects.map(|objects| objects.to_string()),
     })
 }

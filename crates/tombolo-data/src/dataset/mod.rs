@@ -111,6 +111,10 @@ pub trait Dataset {
     fn gallery(&self) -> Gallery {
         Gallery::SameSplit
     }
+    /// How many objects annotators counted on an image; none where nobody did.
+    fn objects(&self, _image: usize) -> Option<usize> {
+        None
+    }
 
     /// Images and texts of a split.
     fn count(&self, split: Split) -> SplitCount {

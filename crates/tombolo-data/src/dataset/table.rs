@@ -14,6 +14,7 @@ pub(super) struct Row {
     pub captions: Vec<String>,
     pub split: Option<String>,
     pub labels: Vec<String>,
+    pub objects: Option<String>,
 }
 
 /// Gathers rows; several may name the same image.
@@ -56,6 +57,7 @@ impl<'a> Table<'a> {
                 self.builder.add_image(place, found)?
             }
         };
+        self.count_objects(place, slot, row.objects.as_deref().unwrap_or_default().trim())?;
         for caption in &row.captions {
             self.builder.add_text(place, slot, caption);
         }
@@ -91,6 +93,19 @@ impl<'a> Table<'a> {
             if !known.contains(&label) {
                 known.push(label);
             }
+        }
+    }
+
+    fn count_objects(&mut self, place: Place, slot: Slot, text: &str) -> Result<(), DataError> {
+        let Some(index) = slot.filter(|_| !text.is_empty()) else { return Ok(()) };
+        let count =
+            text.parse().map_err(|_| self.invalid(place, "objects", "a whole number", text))?;
+        match self.builder.count_objects(index, count).filter(|first| *first != count) {
+            Some(first) => {
+                let expected = format!("{first}, as the same image has above");
+                Err(self.invalid(place, "objects", &expected, text))
+            }
+            None => Ok(()),
         }
     }
 

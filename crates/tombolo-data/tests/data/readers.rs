@@ -192,6 +192,27 @@ fn csv_gathers_rows_of_one_image() {
 }
 
 #[test]
+fn counted_objects_are_read_and_may_not_differ() {
+    let csv = "image,caption,objects\n0.jpg,a,1\n0.jpg,b,\n1.jpg,c, 3\n2.jpg,d,\n";
+    let folder_of = |csv: &str| folder(3, &[("c.csv", csv)]);
+    let counted = data(&spec("csv", &folder_of(csv), "c.csv"));
+    assert_eq!([0, 1, 2].map(|image| counted.objects(image)), [Some(1), Some(3), None]);
+    for (wrong, end) in [
+        (
+            "image,caption,objects\n0.jpg,a,1\n0.jpg,b,2\n",
+            "expected 1, as the same image has above, found `2`",
+        ),
+        ("image,caption,objects\n0.jpg,a,few\n", "expected a whole number, found `few`"),
+    ] {
+        let found = error(&spec("csv", &folder_of(wrong), "c.csv")).to_string();
+        assert!(found.ends_with(end), "{found}");
+    }
+    let line = r#"{"image": "0.jpg", "caption": "a", "objects": 2}"#;
+    let folder = folder(1, &[("d.jsonl", line)]);
+    assert_eq!(data(&spec("jsonl", &folder, "d.jsonl")).objects(0), Some(2));
+}
+
+#[test]
 fn csv_errors_name_line_and_column() {
     let read = |csv: &str| {
         let folder = folder(1, &[("c.csv", csv)]);

@@ -7,7 +7,7 @@ use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Decoded, Loader, LoaderConfig};
 
 use crate::error::Result;
-use crate::features::{FeatureKey, FeatureStore};
+use crate::features::{FeatureKey, FeatureStore, PhotoView};
 use crate::image::ImageBackbone;
 use crate::text::TextBackbone;
 
@@ -61,12 +61,39 @@ pub fn image_features(
     store: &mut FeatureStore,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Extraction> {
+    features_of(sources, None, backbone, store, progress)
+}
+
+/// The same of another view of every photo.
+///
+/// # Errors
+/// As [`image_features`].
+pub fn view_features(
+    sources: &[ImageSource],
+    view: PhotoView,
+    backbone: &ImageBackbone,
+    store: &mut FeatureStore,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Extraction> {
+    features_of(sources, Some(view), backbone, store, progress)
+}
+
+fn features_of(
+    sources: &[ImageSource],
+    view: Option<PhotoView>,
+    backbone: &ImageBackbone,
+    store: &mut FeatureStore,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Extraction> {
     let mut extraction = Extraction { keys: vec![None; sources.len()], skipped: Vec::new() };
     let mut missing = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         match source.read() {
             Ok(bytes) => {
-                let key = *blake3::hash(&bytes).as_bytes();
+                let key = match view {
+                    None => *blake3::hash(&bytes).as_bytes(),
+                    Some(view) => view.key(&bytes),
+                };
                 extraction.keys[index] = Some(key);
                 if !store.contains(&key) {
                     missing.push(index);
@@ -77,12 +104,12 @@ pub fn image_features(
             }
         }
     }
-    encode_photos(sources, &missing, backbone, store, &mut extraction, progress)?;
+    encode_photos((sources, view), &missing, backbone, store, &mut extraction, progress)?;
     Ok(extraction)
 }
 
 fn encode_photos(
-    sources: &[ImageSource],
+    (sources, view): (&[ImageSource], Option<PhotoView>),
     missing: &[usize],
     backbone: &ImageBackbone,
     store: &mut FeatureStore,
@@ -95,7 +122,10 @@ fn encode_photos(
     let preprocessing = backbone.preprocessing().clone();
     let config = LoaderConfig { ahead: 2 * PHOTOS, ..LoaderConfig::default() };
     let queue = missing.iter().map(|&index| sources[index].clone()).collect();
-    let prepare = move |decoded: Decoded| preprocessing.apply(&decoded.pixels);
+    let prepare = move |decoded: Decoded| match view {
+        None => preprocessing.apply(&decoded.pixels),
+        Some(view) => preprocessing.apply(&view.apply(&decoded.pixels)),
+    };
     let (mut keys, mut pictures) = (Vec::new(), Vec::new());
     let mut loader = Loader::new(queue, config, prepare).peekable();
     while let Some((place, picture)) = loader.next() {

@@ -2,6 +2,8 @@
 
 mod extract;
 mod store;
+mod view;
 
-pub use extract::{Extraction, Progress, Skipped, image_features, text_features};
+pub use extract::{Extraction, Progress, Skipped, image_features, text_features, view_features};
 pub use store::{FeatureKey, FeatureStore};
+pub use view::PhotoView;

@@ -1,8 +1,9 @@
 //! Settings that nothing can be trained with, refused before anything is.
 
+use tombolo_data::perturbation::{Perturbation, TextPerturbation};
 use tombolo_models::backbones::WORDS;
 
-use super::{MapKind, Settings, StageSettings};
+use super::{MapKind, Order, Settings, StageSettings};
 use crate::error::{Result, TrainError};
 
 impl Settings {
@@ -29,7 +30,28 @@ impl Settings {
         if self.map.members > 1 && !matches!(self.map.kind, MapKind::Linear | MapKind::Mlp) {
             return Err(invalid("map.members", "expected 1: a closed form is the same every time"));
         }
-        Ok(())
+        self.check_curriculum()
+    }
+}
+
+impl Settings {
+    /// A group that no epoch is left for would be passed over without a word.
+    fn check_curriculum(&self) -> Result<()> {
+        let groups = &self.curriculum.groups;
+        if groups.is_empty() || (1..groups.len()).any(|i| groups[..i].contains(&groups[i])) {
+            return Err(invalid("curriculum.groups", "expected some of 1, 2 and 3, each once"));
+        }
+        if matches!(self.curriculum.order, Order::None) {
+            return Ok(());
+        }
+        let epochs = [("map.epochs", self.map.epochs), ("joint.epochs", self.joint.epochs)];
+        match epochs.into_iter().find(|(_, epochs)| (1..groups.len()).contains(epochs)) {
+            Some((key, epochs)) => {
+                let reason = format!("expected one for each group, found {epochs}");
+                Err(invalid(key, &reason))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -44,6 +66,7 @@ impl StageSettings {
             let reason = "expected 0: only blocks of an image backbone can be trained";
             return Err(invalid("text.trained_blocks", reason));
         }
+        self.check_positives(stage)?;
         let bare = self.backbone == WORDS || self.backbone.starts_with("patches:");
         if bare && self.trained_blocks > 0 {
             let reason = "expected 0: there is no backbone whose blocks could be trained";
@@ -55,6 +78,32 @@ impl StageSettings {
         }
         Ok(())
     }
+}
+
+impl StageSettings {
+    /// Copies are of texts, views of photos.
+    fn check_positives(&self, stage: &str) -> Result<()> {
+        if stage == "image" && !self.copies.is_empty() {
+            return Err(invalid("image.copies", "expected none: copies are of texts"));
+        }
+        if stage == "text" && !self.views.is_empty() {
+            return Err(invalid("text.views", "expected none: views are of photos"));
+        }
+        perturbations(&self.copies).map(|_| ())
+    }
+}
+
+/// The perturbations of texts that `text.copies` names.
+pub(crate) fn perturbations(names: &[String]) -> Result<Vec<TextPerturbation>> {
+    let named = names.iter().map(|name| match name.parse::<Perturbation>() {
+        Ok(Perturbation::Text(perturbation)) => Ok(perturbation),
+        Ok(Perturbation::Image(_)) => {
+            let reason = format!("expected perturbations of texts, found `{name}`");
+            Err(invalid("text.copies", &reason))
+        }
+        Err(error) => Err(invalid("text.copies", &error.to_string())),
+    });
+    named.collect()
 }
 
 fn invalid(key: &str, reason: &str) -> TrainError {
@@ -81,7 +130,16 @@ mod tests {
             "joint.batch=0",
             "image.heads=3",
             "text.trained_blocks=1",
+            "curriculum.groups=[]",
+            "text.copies=['char_swop']",
+            "text.copies=['blur']",
+            "image.copies=['char_swap']",
+            "text.views=['mirror']",
+            "curriculum.groups=[1, 1]",
         ];
+        let few = Settings::photos().with_assignment("curriculum.order=paper").unwrap();
+        let few = few.with_assignment("map.epochs=2").unwrap();
+        assert!(few.check().unwrap_err().to_string().contains("map.epochs"));
         let photos = photos.map(|wrong| (Settings::photos(), wrong));
         let emoji = ["text.output=0", "image.trained_blocks=2"];
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));

@@ -212,20 +212,19 @@ fn positive_mask(
     Ok(Tensor::from_vec(mask, (queries.len(), keys.len()), device)?)
 }
 
-/// The vectors of all items, read whole, row by row.
+/// The vectors of items, read whole a batch at a time, row by row.
 ///
 /// # Errors
 /// If an item or a tensor operation fails.
 pub(crate) fn embed(
     tower: &Tower,
     views: &dyn Views,
-    batch: usize,
+    batches: std::slice::Chunks<'_, usize>,
     mut done: impl FnMut(usize),
 ) -> Result<Vec<f32>> {
-    let items: Vec<usize> = (0..views.len()).collect();
-    let mut out = Vec::with_capacity(views.len() * tower.config().dim());
-    for chunk in items.chunks(batch) {
-        let vectors = tower.forward(&views.whole(chunk)?)?;
+    let mut out = Vec::new();
+    for batch in batches {
+        let vectors = tower.forward(&views.whole(batch)?)?;
         out.extend(vectors.flatten_all()?.to_vec1::<f32>()?);
         done(out.len() / tower.config().dim());
     }

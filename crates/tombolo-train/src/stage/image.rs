@@ -1,10 +1,12 @@
 //! Stage image: the image tower alone, from images of the same type (§3.2 of the paper).
 
 use tombolo_data::dataset::{Dataset, ImageSource};
-use tombolo_data::image::{Loader, LoaderConfig, Pixels};
+use tombolo_data::image::{Decoded, Loader, LoaderConfig, Pixels};
 use tombolo_models::backbones::Backbones;
 use tombolo_models::checkpoint::Tensors;
-use tombolo_models::features::{FeatureStore, image_features};
+use tombolo_models::features::{
+    FeatureKey, FeatureStore, PhotoView, Progress, image_features, view_features,
+};
 use tombolo_models::image::ImageBackbone;
 use tombolo_models::tower::{TowerConfig, TowerInput};
 
@@ -21,6 +23,8 @@ pub struct ImageInputs {
     pub views: Box<dyn Views>,
     /// Which of the images asked for they are.
     pub read: Vec<usize>,
+    /// What each further view is of, by its place among `read`: they follow the images.
+    pub copied: Vec<usize>,
     /// How many could not be read.
     pub skipped: usize,
     /// The tower's sizes.
@@ -32,12 +36,13 @@ pub struct ImageInputs {
 }
 
 /// Prepares images: runs the backbone over those that the cache lacks, or decodes them for a tower over
-/// bare patches. An image that cannot be read is reported and left out.
+/// bare patches. An image that cannot be read is reported and left out. Of the first `training` images, other
+/// views follow, as the settings ask.
 ///
 /// # Errors
 /// If the backbone cannot be had, or the cache cannot be written.
 pub fn prepare(
-    sources: &[ImageSource],
+    (sources, training): (&[ImageSource], usize),
     settings: &StageSettings,
     backbones: &Backbones,
     logger: &mut Logger,
@@ -62,55 +67,90 @@ pub fn prepare(
     let patch = settings.backbone.strip_prefix("patches:").and_then(|p| p.split_once('/'));
     let total = Some(sources.len() as u64);
     logger.event(Event::Begin { what: format!("images through {}", settings.backbone), total });
-    let (views, read): (Box<dyn Views>, Vec<usize>) = match patch {
-        Some((_, patch)) => {
-            let patch = patch.parse().expect("checked when the backbone was opened");
-            let (pictures, read) = decode(sources, &backbone, logger);
-            let size = backbone.preprocessing().size();
-            (Box::new(PictureViews::new(pictures, size, patch, &backbones.device)), read)
-        }
-        None => {
-            let dir = backbones.features_dir(&settings.backbone, &fingerprint, &backbone.reading());
-            let mut store = FeatureStore::open(&dir, backbone.dim())?;
-            let extraction = image_features(sources, &backbone, &mut store, &mut |progress| {
-                logger.event(Event::Advance { done: progress.done as u64, loss: None });
-            })?;
+    let features = backbones.features_dir(&settings.backbone, &fingerprint, &backbone.reading());
+    let cache = match patch {
+        Some(_) => None,
+        None => Some((FeatureStore::open(&features, backbone.dim())?, Vec::new())),
+    };
+    let mut reader =
+        Reader { backbone: &backbone, cache, pictures: Vec::new(), logger: &mut *logger };
+    let read = reader.read(sources, None)?;
+    let first = read.iter().take_while(|&&place| place < training).count();
+    let photos: Vec<ImageSource> = read[..first].iter().map(|&i| sources[i].clone()).collect();
+    let mut copied = Vec::new();
+    for &view in &settings.views {
+        copied.extend(reader.read(&photos, Some(view))?);
+    }
+    let (cache, pictures) = (reader.cache, reader.pictures);
+    let device = &backbones.device;
+    let views: Box<dyn Views> = match (cache, patch) {
+        (Some((mut store, keys)), _) => {
             store.map()?;
-            for skipped in extraction.skipped {
-                logger.event(Event::Skipped { reason: skipped.reason });
-            }
-            let keyed = extraction.keys.into_iter().enumerate();
-            let (read, keys) = keyed.filter_map(|(i, key)| Some((i, key?))).unzip();
-            let device = &backbones.device;
-            (Box::new(FeatureViews::new(store, keys, positions, view, device)), read)
+            Box::new(FeatureViews::new(store, keys, positions, view, device))
+        }
+        (None, patch) => {
+            let patch = patch.and_then(|(_, patch)| patch.parse().ok());
+            let patch = patch.expect("checked when the backbone was opened");
+            let size = backbone.preprocessing().size();
+            Box::new(PictureViews::new(pictures, size, patch, device))
         }
     };
-    logger.event(Event::End { summary: format!("{} images", read.len()) });
+    let further =
+        if copied.is_empty() { String::new() } else { format!(", {} views of them", copied.len()) };
+    logger.event(Event::End { summary: format!("{} images{further}", read.len()) });
     let skipped = sources.len() - read.len();
-    Ok(ImageInputs { views, read, skipped, config, initial, fingerprint })
+    Ok(ImageInputs { views, read, copied, skipped, config, initial, fingerprint })
 }
 
-fn decode(
-    sources: &[ImageSource],
-    backbone: &ImageBackbone,
-    logger: &mut Logger,
-) -> (Vec<Pixels>, Vec<usize>) {
-    let preprocessing = backbone.preprocessing().clone();
-    let loader = Loader::new(sources.to_vec(), LoaderConfig::default(), move |decoded| {
-        preprocessing.square(&decoded.pixels)
-    });
-    let (mut pictures, mut read) = (Vec::new(), Vec::new());
-    for (index, picture) in loader {
-        match picture {
-            Ok(picture) => {
-                pictures.push(picture);
-                read.push(index);
-            }
-            Err(error) => logger.event(Event::Skipped { reason: error.to_string() }),
+/// Reads images into what views are made of: the keys of cached features, or pictures.
+struct Reader<'a> {
+    backbone: &'a ImageBackbone,
+    cache: Option<(FeatureStore, Vec<FeatureKey>)>,
+    pictures: Vec<Pixels>,
+    logger: &'a mut Logger,
+}
+
+impl Reader<'_> {
+    /// Adds the images, or a view of each. Returns which of them could be read.
+    fn read(&mut self, sources: &[ImageSource], view: Option<PhotoView>) -> Result<Vec<usize>> {
+        let Some((store, keys)) = &mut self.cache else { return Ok(self.decode(sources, view)) };
+        let logger = &mut *self.logger;
+        let progress = &mut |progress: Progress| {
+            logger.event(Event::Advance { done: progress.done as u64, loss: None });
+        };
+        let extraction = match view {
+            None => image_features(sources, self.backbone, store, progress)?,
+            Some(view) => view_features(sources, view, self.backbone, store, progress)?,
+        };
+        for skipped in extraction.skipped {
+            self.logger.event(Event::Skipped { reason: skipped.reason });
         }
-        logger.event(Event::Advance { done: index as u64 + 1, loss: None });
+        let keyed = extraction.keys.into_iter().enumerate();
+        let (read, new): (_, Vec<_>) = keyed.filter_map(|(i, key)| Some((i, key?))).unzip();
+        keys.extend(new);
+        Ok(read)
     }
-    (pictures, read)
+
+    fn decode(&mut self, sources: &[ImageSource], view: Option<PhotoView>) -> Vec<usize> {
+        let preprocessing = self.backbone.preprocessing().clone();
+        let prepare = move |decoded: Decoded| match view {
+            None => preprocessing.square(&decoded.pixels),
+            Some(view) => preprocessing.square(&view.apply(&decoded.pixels)),
+        };
+        let loader = Loader::new(sources.to_vec(), LoaderConfig::default(), prepare);
+        let mut read = Vec::new();
+        for (index, picture) in loader {
+            match picture {
+                Ok(picture) => {
+                    self.pictures.push(picture);
+                    read.push(index);
+                }
+                Err(error) => self.logger.event(Event::Skipped { reason: error.to_string() }),
+            }
+            self.logger.event(Event::Advance { done: index as u64 + 1, loss: None });
+        }
+        read
+    }
 }
 
 /// Images that share a label are of the same type.

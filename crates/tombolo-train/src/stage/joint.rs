@@ -14,6 +14,8 @@ use tombolo_models::map::{Head, Map, MapConfig};
 use tombolo_models::tower::{TAIL, Tower, TowerConfig};
 use tombolo_models::weights::{Init, Weights};
 
+use super::Course;
+use super::lessons::Lessons;
 use super::map::draw::Captions;
 use super::map::graph::dropped;
 use super::map::training::{LARGEST_SCALE, LOG_SCALE, LOGIT_BIAS, trained_variables};
@@ -23,7 +25,7 @@ use crate::optimizer::AdamW;
 use crate::reference::follow;
 use crate::run::Step;
 use crate::schedule::one_cycle;
-use crate::settings::Settings;
+use crate::settings::{JointSettings, Settings};
 use crate::stage::Context;
 use crate::stage::contrast::{epoch_rng, trained_rate};
 use crate::variables::{Sets, assign, checkpoint, host, restore};
@@ -61,6 +63,19 @@ pub struct JointPairs<'a> {
     pub training_texts: &'a [usize],
     /// The image of each of them.
     pub image_of_text: &'a [usize],
+    /// The groups to go through, if there are any.
+    pub course: Option<Course<'a>>,
+}
+
+impl JointPairs<'_> {
+    fn lessons(&self, settings: &JointSettings, seed: u64) -> Lessons {
+        Lessons::new(self.image_of_text, self.course, settings.epochs, seed)
+    }
+
+    /// Steps of the stage.
+    pub fn steps(&self, settings: &JointSettings, seed: u64) -> usize {
+        self.lessons(settings, seed).steps(settings.epochs, settings.batch)
+    }
 }
 
 /// Trains all parts together, from what they are.
@@ -155,17 +170,16 @@ impl<'a> Joint<'a> {
         let first = self.resume(context)?;
         context.logger.rewind(STAGE, first)?;
         let settings = &self.settings.joint;
-        let captions = Captions::of(pairs.image_of_text);
-        let steps_an_epoch = captions.len().div_ceil(settings.batch);
-        let steps = steps_an_epoch * settings.epochs;
+        let lessons = pairs.lessons(settings, context.seed);
+        let steps = lessons.steps(settings.epochs, settings.batch);
         for epoch in first..settings.epochs {
             let mut rng = epoch_rng(context.seed, STAGE, epoch);
-            let mut order: Vec<usize> = (0..captions.len()).collect();
+            let mut order = lessons.of(epoch).to_vec();
             order.shuffle(&mut rng);
             for (index, items) in order.chunks(settings.batch).enumerate() {
-                let step = epoch * steps_an_epoch + index;
+                let step = lessons.steps(epoch, settings.batch) + index;
                 let rate = one_cycle(settings.learning_rate, step, steps);
-                let loss = self.loss(items, epoch, &captions, pairs, &mut rng)?;
+                let loss = self.loss(items, epoch, &lessons.captions, pairs, &mut rng)?;
                 self.optimizer.step(&loss.backward()?, rate)?;
                 // Early on, an average over few steps, as in stage map.
                 let keep =

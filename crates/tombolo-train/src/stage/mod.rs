@@ -3,11 +3,13 @@
 mod contrast;
 pub mod image;
 pub mod joint;
+mod lessons;
 pub mod map;
 pub mod text;
 
 pub use contrast::Contrast;
 pub(crate) use contrast::{embed, epochs};
+pub use lessons::Course;
 
 use crate::run::{Checkpoints, Logger};
 

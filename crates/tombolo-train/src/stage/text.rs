@@ -11,7 +11,7 @@ use tombolo_models::tower::{Readout, TowerConfig, TowerInput};
 use crate::error::{Result, TrainError};
 use crate::positives::Positives;
 use crate::run::{Event, Logger};
-use crate::settings::StageSettings;
+use crate::settings::{self, StageSettings};
 use crate::views::{FeatureViews, ViewOf, Views, WordViews};
 
 /// Texts as the tower reads them, and what the tower is to be.
@@ -22,6 +22,33 @@ pub struct TextInputs {
     pub config: TowerConfig,
     /// Fingerprint of the backbone.
     pub fingerprint: String,
+}
+
+/// Perturbed copies of texts. A text that a perturbation leaves as it was has no copy under it.
+#[derive(Default)]
+pub struct Copies {
+    /// The copies.
+    pub texts: Vec<String>,
+    /// Which text each is of.
+    pub copied: Vec<usize>,
+}
+
+/// Copies each text under each perturbation.
+///
+/// # Errors
+/// [`TrainError::InvalidSetting`] if a name is no perturbation of texts.
+pub fn copies(texts: &[&str], perturbations: &[String], seed: u64) -> Result<Copies> {
+    let mut copies = Copies::default();
+    for perturbation in settings::perturbations(perturbations)? {
+        for (index, text) in texts.iter().enumerate() {
+            let copy = perturbation.apply(text, seed, index);
+            if copy != *text {
+                copies.texts.push(copy);
+                copies.copied.push(index);
+            }
+        }
+    }
+    Ok(copies)
 }
 
 /// Where the words of a tower over bare words come from.
@@ -116,5 +143,46 @@ pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig
             (0, top) => Readout::Pooled(top),
             (_, top) => Readout::ClassAndPooled(top),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tombolo_data::dataset::{Split, open};
+
+    use super::*;
+
+    #[test]
+    fn copies_are_of_the_texts_that_a_perturbation_changes() {
+        let texts = ["a dog runs on grass", "a b"];
+        let names = ["char_swap".to_owned(), "distraction_true".to_owned()];
+        let copies = copies(&texts, &names, 3).unwrap();
+        assert_eq!(copies.copied, [0, 0, 1]);
+        assert_ne!(copies.texts[0], texts[0]);
+        assert_eq!(copies.texts[2], "a b and true is true");
+    }
+
+    #[test]
+    fn translations_of_a_caption_are_its_positives() {
+        let dir = tempfile::tempdir().unwrap();
+        let captions = [
+            ("dog.jpg", "a dog runs on grass", "ein Hund rennt über Gras", "草の上を走る犬"),
+            ("cat.jpg", "a cat sleeps", "eine Katze schläft", "眠っている猫"),
+        ];
+        let mut lines = vec!["image,caption,split".to_owned()];
+        for (photo, english, german, japanese) in captions {
+            std::fs::write(dir.path().join(photo), "").unwrap();
+            let texts = [english, german, japanese].into_iter();
+            lines.extend(texts.map(|text| format!("{photo},{text},train")));
+        }
+        let csv = dir.path().join("captions.csv");
+        std::fs::write(&csv, lines.join("\n")).unwrap();
+        let dataset = open(&format!("csv:{}", csv.display())).unwrap();
+        let texts = dataset.text_indices(Split::Train);
+        let positives = positives(dataset.as_ref(), &texts).unwrap();
+        for (text, other) in [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5)] {
+            assert!(positives.contains(text, other) && positives.contains(other, text));
+        }
+        assert!((0..3).all(|text| (3..6).all(|other| !positives.contains(text, other))));
     }
 }

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod curriculum;
+mod evaluation;
 mod joint;
 mod library;
 mod serve;

@@ -7,8 +7,11 @@ use crate::error::Result;
 use crate::settings::Regularisation;
 use crate::stage::Context;
 
-/// Shares of the mean variance that are tried.
+/// Shares of the mean variance that are tried for canonical correlations.
 const TRIED: [f64; 6] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+
+/// Those that are tried for ridge regression, which wants less.
+const TRIED_FOR_RIDGE: [f64; 8] = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0];
 
 /// The share where there is no validation split to choose on.
 const UNCHOSEN: f64 = 0.5;
@@ -25,7 +28,7 @@ pub(super) struct Cca;
 impl Form for Ridge {
     fn find(&self, task: &Task<'_>, _: &mut Context<'_>) -> Result<Found> {
         let moments = moments(task);
-        regularised(task, |share| Ok(moments.ridge(share, task.device)?))
+        regularised(task, &TRIED_FOR_RIDGE, |share| Ok(moments.ridge(share, task.device)?))
     }
 }
 
@@ -39,7 +42,7 @@ impl Form for Procrustes {
 impl Form for Cca {
     fn find(&self, task: &Task<'_>, _: &mut Context<'_>) -> Result<Found> {
         let moments = moments(task);
-        regularised(task, |share| Ok(moments.cca(task.settings.dim, share, task.device)?))
+        regularised(task, &TRIED, |share| Ok(moments.cca(task.settings.dim, share, task.device)?))
     }
 }
 
@@ -55,13 +58,13 @@ fn moments(task: &Task<'_>) -> Moments {
 }
 
 /// The map with the regularisation of the settings, or with the best of those tried.
-fn regularised(task: &Task<'_>, form: impl Fn(f64) -> Result<Map>) -> Result<Found> {
+fn regularised(task: &Task<'_>, tried: &[f64], form: impl Fn(f64) -> Result<Map>) -> Result<Found> {
     let fixed = |share| Ok(Found { map: form(share)?, regularisation: Some(share) });
     if let Regularisation::Share(share) = task.settings.regularisation {
         return fixed(share);
     }
     let mut best: Option<(f64, Found)> = None;
-    for share in TRIED {
+    for &share in tried {
         let found = fixed(share)?;
         let Some(recalls) = (task.validate)(&found.map)? else { return fixed(UNCHOSEN) };
         if best.as_ref().is_none_or(|(most, _)| recalls > *most) {

@@ -10,15 +10,22 @@ use tombolo_kernels::{Dropout, Term};
 use crate::settings::MapSettings;
 
 /// The texts of each image that has any, in the order of the images.
+#[derive(Default)]
 pub(in crate::stage) struct Captions(Vec<(u32, Vec<u32>)>);
 
 impl Captions {
-    pub(in crate::stage) fn of(image_of_text: &[usize]) -> Self {
+    /// Of texts and their images.
+    pub(in crate::stage) fn of(texts: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let mut captions = BTreeMap::<u32, Vec<u32>>::new();
-        for (text, &image) in image_of_text.iter().enumerate() {
+        for (text, image) in texts {
             captions.entry(image as u32).or_default().push(text as u32);
         }
         Self(captions.into_iter().collect())
+    }
+
+    /// Takes in others, after its own.
+    pub(in crate::stage) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     /// Number of images with texts.
@@ -107,7 +114,7 @@ mod tests {
 
     #[test]
     fn mixing_keeps_pairs_together_and_shares_add_up_to_one() {
-        let captions = Captions::of(&[3, 3, 5, 5, 9, 9]);
+        let captions = Captions::of([3, 3, 5, 5, 9, 9].into_iter().enumerate());
         let settings = MapSettings { mixup: 1.0, two_texts: 1.0, ..Settings::photos().map };
         let rng = &mut ChaCha8Rng::seed_from_u64(2);
         let draw = Draw::new(&[0, 1, 2], &captions, &settings, (0, rng));

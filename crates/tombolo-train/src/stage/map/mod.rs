@@ -12,9 +12,10 @@ use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::error::{Result, TrainError};
-use crate::settings::{MapKind, MapSettings};
-use crate::stage::Context;
+use crate::settings::{Group, MapKind, MapSettings};
 use crate::stage::contrast::epoch_rng;
+use crate::stage::lessons::Lessons;
+use crate::stage::{Context, Course};
 
 const STAGE: &str = "map";
 
@@ -27,6 +28,16 @@ pub struct TrainingPairs<'a> {
     pub images: &'a EmbeddingMatrix,
     /// The image of each text.
     pub image_of_text: &'a [usize],
+    /// The groups that trained forms go through, if they do.
+    pub course: Option<Course<'a>>,
+}
+
+impl TrainingPairs<'_> {
+    /// Steps of a trained form.
+    pub fn steps(&self, settings: &MapSettings, seed: u64) -> usize {
+        let lessons = Lessons::new(self.image_of_text, self.course, settings.epochs, seed);
+        lessons.steps(settings.epochs, settings.batch)
+    }
 }
 
 /// What a map is to be found from.
@@ -76,7 +87,11 @@ pub fn train(task: &Task<'_>, context: &mut Context<'_>) -> Result<Found> {
         let texts = pairs.texts.select(&chosen);
         let image_of_text: Vec<usize> =
             chosen.iter().map(|&text| pairs.image_of_text[text]).collect();
-        let pairs = TrainingPairs { texts: &texts, image_of_text: &image_of_text, ..pairs };
+        let groups = pairs.course.map(|course| course.group_of_text);
+        let groups: Vec<Group> =
+            groups.iter().flat_map(|groups| chosen.iter().map(move |&text| groups[text])).collect();
+        let course = pairs.course.map(|course| Course { group_of_text: &groups, ..course });
+        let pairs = TrainingPairs { texts: &texts, image_of_text: &image_of_text, course, ..pairs };
         return form.find(&Task { pairs, ..*task }, context);
     }
     form.find(task, context)

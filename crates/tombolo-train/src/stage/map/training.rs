@@ -9,7 +9,7 @@ use tombolo_models::map::{HeadConfig, Map, MapConfig, Standardise};
 use tombolo_models::weights::{Init, Weights};
 use tombolo_vectors::EmbeddingMatrix;
 
-use super::draw::{Captions, Draw};
+use super::draw::Draw;
 use super::{Form, Found, STAGE, Task, TrainingPairs, fused, graph};
 use crate::error::{Result, TrainError};
 use crate::loss::SIGLIP_BIAS;
@@ -20,6 +20,7 @@ use crate::schedule::one_cycle;
 use crate::settings::{MapKind, MapSettings};
 use crate::stage::Context;
 use crate::stage::contrast::epoch_rng;
+use crate::stage::lessons::Lessons;
 use crate::variables::{Sets, checkpoint, host, restore};
 
 /// Names of the learned scalars: log s, and the bias of the sigmoid loss.
@@ -117,7 +118,7 @@ struct Training<'a> {
     average: Weights,
     optimizer: AdamW,
     pass: Box<dyn Pass + 'a>,
-    captions: Captions,
+    lessons: Lessons,
 }
 
 impl<'a> Training<'a> {
@@ -136,32 +137,33 @@ impl<'a> Training<'a> {
             true => Box::new(fused::Fused::new(pairs, &standards, &weights, settings)),
             false => Box::new(graph::Graph::new(pairs, map, scalars, settings)?),
         };
-        let captions = Captions::of(pairs.image_of_text);
-        Ok(Self { settings, weights, average, optimizer, pass, captions })
+        let lessons = Lessons::new(pairs.image_of_text, pairs.course, settings.epochs, seed);
+        Ok(Self { settings, weights, average, optimizer, pass, lessons })
     }
 
     /// Trains the member at this place; its epochs are counted on from those of the members before it.
     fn run(mut self, member: usize, context: &mut Context<'_>) -> Result<Tensors> {
         let first = self.resume(context)?;
-        let before = member * self.settings.epochs;
+        let MapSettings { epochs, batch, members, .. } = *self.settings;
+        let (before, steps) = (member * epochs, self.lessons.steps(epochs, batch));
         context.logger.rewind(STAGE, before + first)?;
-        let steps_an_epoch = self.captions.len().div_ceil(self.settings.batch);
-        let steps = steps_an_epoch * self.settings.epochs;
-        let batch = self.captions.len().div_ceil(steps_an_epoch);
-        for epoch in first..self.settings.epochs {
+        for epoch in first..epochs {
             let mut rng = epoch_rng(context.seed, STAGE, before + epoch);
-            let mut order: Vec<usize> = (0..self.captions.len()).collect();
+            let mut order = self.lessons.of(epoch).to_vec();
             order.shuffle(&mut rng);
-            for (index, items) in order.chunks(batch).enumerate() {
-                let step = epoch * steps_an_epoch + index;
+            // Of one size, as far as possible.
+            let even = order.len().div_ceil(order.len().div_ceil(batch).max(1)).max(1);
+            for (index, items) in order.chunks(even).enumerate() {
+                let step = self.lessons.steps(epoch, batch) + index;
                 let rate = one_cycle(self.settings.learning_rate, step, steps);
-                let draw = Draw::new(items, &self.captions, self.settings, (epoch, &mut rng));
+                let captions = &self.lessons.captions;
+                let draw = Draw::new(items, captions, self.settings, (epoch, &mut rng));
                 let loss = self.step(&draw, rate, step)?;
                 if !loss.is_finite() {
                     return Err(TrainError::Diverged { stage: STAGE, step, loss });
                 }
                 let (stage, items, epoch) = (STAGE, items.len(), before + epoch);
-                let (step, steps) = (before * steps_an_epoch + step, steps * self.settings.members);
+                let (step, steps) = (member * steps + step, members * steps);
                 context.logger.step(Step { stage, step, steps, epoch, loss, rate, items })?;
             }
             if (epoch + 1) % 10 == 0 {
@@ -221,7 +223,8 @@ mod tests {
     fn trained(settings: &MapSettings, fused: bool) -> (Vec<f32>, BTreeMap<String, Vec<f32>>) {
         let (texts, images) = (matrix(60, 1), matrix(30, 2));
         let image_of_text: Vec<usize> = (0..60).map(|text| text / 2).collect();
-        let pairs = TrainingPairs { texts: &texts, images: &images, image_of_text: &image_of_text };
+        let (image_of_text, course) = (&image_of_text[..], None);
+        let pairs = TrainingPairs { texts: &texts, images: &images, image_of_text, course };
         let mut training = Training::new(&pairs, settings, &Device::Cpu, 3).unwrap();
         if !fused {
             let fit = |matrix: &EmbeddingMatrix| Standardise::fit(matrix.as_slice(), DIM);
@@ -236,7 +239,7 @@ mod tests {
         let mut rng = epoch_rng(1, STAGE, 0);
         let losses = (0..3).map(|step| {
             let items: Vec<usize> = (0..20).map(|i| (i + step) % 30).collect();
-            let draw = Draw::new(&items, &training.captions, settings, (step, &mut rng));
+            let draw = Draw::new(&items, &training.lessons.captions, settings, (step, &mut rng));
             training.step(&draw, 0.01, step).unwrap()
         });
         let losses = losses.collect();
