@@ -11,6 +11,8 @@ mod emoji;
 mod fine_grained;
 #[path = "data/flickr30k.rs"]
 mod flickr30k;
+#[path = "data/heif.rs"]
+mod heif;
 #[path = "data/layout.rs"]
 mod layout;
 #[path = "data/loading.rs"]
