@@ -7,7 +7,9 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use serde::{Deserialize, Serialize};
 
 use super::exif::Facts;
-use super::sniff::{is_whole, name, sniff};
+#[cfg(feature = "heif")]
+use super::heif::decode as decode_heif;
+use super::sniff::{heif_format, is_whole, name, sniff};
 use super::{DecodeError, Pixels};
 
 /// What a picture may cost.
@@ -30,7 +32,7 @@ impl Default for Limits {
 /// What is known of a picture beside its pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    /// `JPEG`, `PNG`, `WebP`, `GIF`, `BMP` or `TIFF`.
+    /// `JPEG`, `PNG`, `WebP`, `GIF`, `BMP`, `TIFF`, `HEIC` or `AVIF`.
     pub format: &'static str,
     /// Columns as stored, before the orientation was applied.
     pub stored_width: u32,
@@ -53,7 +55,8 @@ pub struct Decoded {
     pub metadata: Metadata,
 }
 
-/// Decodes a JPEG, PNG, WebP, GIF (first frame), BMP or TIFF, told apart by content.
+/// Decodes a JPEG, PNG, WebP, GIF (first frame), BMP or TIFF, told apart by content; with the feature `heif` also HEIC and
+/// AVIF.
 ///
 /// EXIF orientation is applied, transparency is laid on white, grey, CMYK, palettes and 16 bits
 /// become 8-bit RGB.
@@ -63,6 +66,9 @@ pub struct Decoded {
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     let size = bytes.len() as u64;
     check_bytes("in the file", size, limits.max_file_bytes)?;
+    if let Some(format) = heif_format(bytes) {
+        return decode_heif(format, bytes, limits);
+    }
     let format = sniff(bytes)?;
     let failed = |error| describe(format, error);
     if !is_whole(format, bytes) {
@@ -99,6 +105,11 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     })
 }
 
+#[cfg(not(feature = "heif"))]
+fn decode_heif(format: &'static str, _: &[u8], _: &Limits) -> Result<Decoded, DecodeError> {
+    Err(DecodeError::NotBuilt { format })
+}
+
 fn decoder_limits(limits: &Limits) -> image::Limits {
     let mut inner = image::Limits::no_limits();
     // Decoders count scratch space too, so this is their backstop; ours are the clear errors.
@@ -106,7 +117,7 @@ fn decoder_limits(limits: &Limits) -> image::Limits {
     inner
 }
 
-fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeError> {
+pub(super) fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeError> {
     if width == 0 || height == 0 {
         return Err(DecodeError::NoPixels { width, height });
     }
@@ -116,7 +127,7 @@ fn check_size(width: u32, height: u32, limits: &Limits) -> Result<(), DecodeErro
     Ok(())
 }
 
-fn check_bytes(what: &'static str, found: u64, max: u64) -> Result<(), DecodeError> {
+pub(super) fn check_bytes(what: &'static str, found: u64, max: u64) -> Result<(), DecodeError> {
     if found > max { Err(DecodeError::TooManyBytes { what, found, max }) } else { Ok(()) }
 }
 
@@ -146,7 +157,7 @@ fn ends_early(error: &image::ImageError) -> bool {
 }
 
 /// Lays transparency on white and drops to 8-bit RGB.
-fn flatten(picture: DynamicImage) -> Pixels {
+pub(super) fn flatten(picture: DynamicImage) -> Pixels {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let rgb = if picture.color().has_alpha() {
         let rgba = picture.into_rgba8().into_raw();

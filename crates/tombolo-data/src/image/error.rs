@@ -21,6 +21,12 @@ pub enum DecodeError {
         /// The format.
         found: &'static str,
     },
+    /// A picture in a format that is read by programs that are built to.
+    #[error("{format} pictures are not read: this program was built without `heif`")]
+    NotBuilt {
+        /// `HEIC` or `AVIF`.
+        format: &'static str,
+    },
     /// The file ends before the picture does.
     #[error("the {format} file is truncated")]
     Truncated {
@@ -72,6 +78,7 @@ impl DecodeError {
             Self::Empty | Self::Truncated { .. } | Self::Damaged { .. } => {
                 "copy or download the file again"
             }
+            Self::NotBuilt { .. } => "convert it to JPEG, or build with `--features heif`",
             Self::NotAPicture { .. } | Self::Unsupported { .. } => "convert it to JPEG or PNG",
             Self::TooManyPixels { .. } | Self::TooManyBytes { .. } => "scale the picture down",
             Self::NoPixels { .. } => "remove the file",

@@ -6,6 +6,8 @@
 mod decode;
 mod error;
 mod exif;
+#[cfg(feature = "heif")]
+mod heif;
 mod load;
 mod preprocess;
 mod resize;

@@ -23,6 +23,26 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<ImageFormat, DecodeError> {
     }
 }
 
+/// `HEIC` or `AVIF`, by the brands of the file (ISO/IEC 14496-12, box `ftyp`).
+pub(super) fn heif_format(bytes: &[u8]) -> Option<&'static str> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    // Files that say 0 or too much are damaged, and still of their kind.
+    let brands = rest.get(..length.saturating_sub(4)).unwrap_or(rest).strip_prefix(b"ftyp")?;
+    let brand = |known: &[&[u8]]| {
+        // The second four bytes are the version of the first.
+        let compatible = brands.get(8..).unwrap_or_default().chunks_exact(4);
+        brands.get(..4).into_iter().chain(compatible.take(32)).any(|b| known.contains(&b))
+    };
+    if brand(&[b"avif", b"avis"]) {
+        Some("AVIF")
+    } else if brand(&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"]) {
+        Some("HEIC")
+    } else {
+        None
+    }
+}
+
 /// The name of a format that [`sniff`] returns.
 pub(super) fn name(format: ImageFormat) -> &'static str {
     match format {
@@ -40,11 +60,7 @@ fn foreign(bytes: &[u8]) -> DecodeError {
     let unsupported = |found| DecodeError::Unsupported { found };
     let not_a_picture = |found| DecodeError::NotAPicture { found };
     if bytes.len() >= 12 && &bytes[4..8] == b"ftyp" {
-        return match &bytes[8..12] {
-            b"avif" | b"avis" => unsupported("AVIF"),
-            b"heic" | b"heix" | b"mif1" | b"msf1" | b"hevc" => unsupported("HEIC"),
-            _ => not_a_picture("a video"),
-        };
+        return not_a_picture("a video");
     }
     if bytes.starts_with(b"\xff\x0a") || bytes.starts_with(b"\0\0\0\x0cJXL ") {
         return unsupported("JPEG XL");

@@ -112,8 +112,8 @@ fn content_counts_and_not_the_name() {
     );
     assert_eq!(refused(b"%PDF-1.7 \0").to_string(), "expected a picture, found a PDF");
     assert_eq!(
-        refused(b"\0\0\0\x1cftypavif\0\0\0\0").to_string(),
-        "expected JPEG, PNG, WebP, GIF, BMP or TIFF, found AVIF"
+        refused(b"\0\0\0\x18ftypisom\0\0\0\0mp42avc1").to_string(),
+        "expected a picture, found a video"
     );
     assert_eq!(refused(&[7; 40]).to_string(), "expected a picture, found unknown data");
 }
