@@ -59,6 +59,33 @@ pub enum ModelError {
         /// What it said.
         reason: String,
     },
+    /// The directory of a model has no tokenizer that can be read.
+    #[error(
+        "{path}: expected tokenizer.json, or vocab.json and merges.txt, found neither",
+        path = path.display()
+    )]
+    NoTokenizer {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory of a model has no weights.
+    #[error("{path}: expected one of {expected}, found none", path = path.display())]
+    NoWeights {
+        /// The directory.
+        path: PathBuf,
+        /// The names of weights that are known.
+        expected: String,
+    },
+    /// A configuration of an architecture that is not known here.
+    #[error("{path}: model_type: expected one of {known}, found `{found}`", path = path.display())]
+    Architecture {
+        /// The configuration.
+        path: PathBuf,
+        /// What can be read.
+        known: String,
+        /// What the file says.
+        found: String,
+    },
     /// No model, installed or in the catalogue, has this name.
     #[error("unknown model `{name}`")]
     UnknownModel {
@@ -75,6 +102,14 @@ pub enum ModelError {
         /// The layers asked for.
         found: Vec<usize>,
     },
+    /// A backbone has one layer to read, and others were asked for.
+    #[error(
+        "layers {found:?}: the text half of a jointly trained model gives its last layer alone"
+    )]
+    LastLayerAlone {
+        /// The layers asked for.
+        found: Vec<usize>,
+    },
     /// Blocks of a backbone cannot be trained.
     #[error("{name}: {found} trained blocks: {reason}")]
     Untrainable {
@@ -85,8 +120,8 @@ pub enum ModelError {
         /// Why they cannot be.
         reason: String,
     },
-    /// The directory is not a run.
-    #[error("{path} is not a model: it has no model.toml", path = path.display())]
+    /// The directory is neither a run nor a model in a public layout.
+    #[error("{path} is not a model: it has no model.toml, config.json or open_clip_config.json", path = path.display())]
     NotAModel {
         /// The directory.
         path: PathBuf,
@@ -148,8 +183,25 @@ impl ModelError {
                 None => "`tombolo models` lists what can be used; a run directory works too".into(),
             }),
             Self::NotAModel { .. } => {
-                Some("name the directory that `tombolo train … --out RUN` wrote, with --model RUN".into())
+                Some(
+                    "name the directory that `tombolo train … --out RUN` wrote, a model that `tombolo models` lists, \
+                     or hf:OWNER/NAME, with --model"
+                        .into(),
+                )
             }
+            Self::NoTokenizer { .. } => Some(
+                "put the model's tokenizer.json beside its weights; a SentencePiece file becomes one with \
+                 AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) of transformers"
+                    .into(),
+            ),
+            Self::NoWeights { .. } => {
+                Some("put the weights beside config.json, or `tombolo pull` the model again".into())
+            }
+            Self::Architecture { .. } => Some(
+                "only models of these architectures can be used as a whole; ViT, DINOv2 and BERT are backbones, as \
+                 in `--set image.backbone=hf:OWNER/NAME`"
+                    .into(),
+            ),
             Self::Mismatch { .. } => {
                 Some("retrain the map: `tombolo train map DATASET --out RUN`".into())
             }
@@ -160,6 +212,7 @@ impl ModelError {
             Self::Layers { last, .. } => {
                 Some(format!("name layers after an @, as `all-minilm-l6-v2@0,{last}`; 0 is the embeddings"))
             }
+            Self::LastLayerAlone { .. } => Some("leave out the @ and what follows it".into()),
             Self::Untrainable { .. } => Some(
                 "try `--set image.backbone=efficientnet-lite0+mirror`, or `image.trained_blocks=0`"
                     .into(),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::resize::crop;
 use super::{Filter, Pixels, center_crop, resize};
 
 /// How a picture is brought to a square.
@@ -14,6 +15,11 @@ pub enum Fit {
     Squash,
     /// The shorter side is resampled to `resize_shortest`, and the middle is taken.
     CropCenter {
+        /// Length of the shorter side before cropping; if below the size, the size.
+        resize_shortest: usize,
+    },
+    /// As `CropCenter`, but half an odd margin is rounded down, as Hugging Face's image processors do.
+    CropDown {
         /// Length of the shorter side before cropping; if below the size, the size.
         resize_shortest: usize,
     },
@@ -73,6 +79,11 @@ impl Preprocess {
                 let (width, height) = scaled(pixels, resize_shortest.max(size));
                 Cow::Owned(center_crop(&resize(pixels, width, height, self.filter), size, size))
             }
+            Fit::CropDown { resize_shortest } => {
+                let (width, height) = scaled(pixels, resize_shortest.max(size));
+                let resized = resize(pixels, width, height, self.filter);
+                Cow::Owned(crop(&resized, (width - size) / 2, (height - size) / 2, size, size))
+            }
         }
     }
 
@@ -80,7 +91,9 @@ impl Preprocess {
     fn keeps(&self, side: usize) -> bool {
         match self.fit {
             Fit::Squash => true,
-            Fit::CropCenter { resize_shortest } => resize_shortest <= side,
+            Fit::CropCenter { resize_shortest } | Fit::CropDown { resize_shortest } => {
+                resize_shortest <= side
+            }
         }
     }
 
@@ -136,6 +149,15 @@ mod tests {
         let cropped =
             Preprocess { size: 1, fit: Fit::CropCenter { resize_shortest: 3 }, ..IMAGENET };
         assert_eq!(cropped.square(&tall).at(0, 0), [0, 255, 0]);
+    }
+
+    #[test]
+    fn half_an_odd_margin_is_rounded_to_even_or_down() {
+        let rows = |count: u8| (0..count).flat_map(|row| [row; 3]).collect();
+        let tall = Pixels::new(1, 4, rows(4));
+        let crop = |fit| Preprocess { size: 1, fit, ..IMAGENET }.square(&tall).at(0, 0);
+        assert_eq!(crop(Fit::CropCenter { resize_shortest: 1 }), [2; 3]);
+        assert_eq!(crop(Fit::CropDown { resize_shortest: 1 }), [1; 3]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl FrozenLinear {
         &self.bias
     }
 
-    pub(super) fn inputs(&self) -> usize {
+    pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
 
@@ -166,13 +166,13 @@ impl Scratch {
         let before = shape.norms == NormPlace::Before;
         let input = branch_input(before, &layer.norms[0], x, &mut self.normed);
         layer.qkv.forward(input, Activation::Identity, false, &mut self.qkv);
-        attend(&self.qkv, shape.heads, lengths, &mut self.attended);
+        attend(&self.qkv, shape.heads, shape.mask, lengths, &mut self.attended);
         layer.output.forward(&self.attended, Activation::Identity, true, x);
         if !before {
             layer.norms[0].apply(x);
         }
         let input = branch_input(before, &layer.norms[1], x, &mut self.normed);
-        layer.expand.forward(input, Activation::Gelu, false, &mut self.inner);
+        layer.expand.forward(input, shape.activation, false, &mut self.inner);
         layer.contract.forward(&self.inner, Activation::Identity, true, x);
         if !before {
             layer.norms[1].apply(x);

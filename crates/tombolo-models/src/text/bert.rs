@@ -5,6 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::Deserialize;
+use tombolo_kernels::{Activation, Mask};
 
 use crate::checkpoint::{MappedTensors, Values};
 use crate::encoder::{Encoder, Layer, Names, Norm, NormPlace, Shape};
@@ -52,6 +53,8 @@ impl BertConfig {
             heads: self.num_attention_heads,
             eps: self.layer_norm_eps,
             norms: NormPlace::After,
+            activation: Activation::Gelu,
+            mask: Mask::None,
         }
     }
 }
@@ -64,6 +67,8 @@ pub struct Bert {
     positions: Vec<f32>,
     norm: Norm,
     encoder: Encoder,
+    /// The position of a text's first token.
+    first: usize,
     /// The layers whose outputs make up a token's vector.
     read: Vec<usize>,
 }
@@ -77,6 +82,21 @@ impl Bert {
         let config: BertConfig = settings::read_json(&dir.join("config.json"))?;
         let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
         let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
+        Self::from_tensors(&tensors, prefix, config, 0, device)
+    }
+
+    /// The encoder whose tensors' names begin with `prefix`, whose texts begin at position `first`: that is 0 in BERT
+    /// and 2 in RoBERTa.
+    ///
+    /// # Errors
+    /// If a tensor is missing or of another shape.
+    pub(crate) fn from_tensors(
+        tensors: &MappedTensors,
+        prefix: &str,
+        config: BertConfig,
+        first: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
         let embeddings = format!("{prefix}embeddings");
         let table = |name: &str, rows: usize| {
@@ -89,15 +109,15 @@ impl Bert {
         for row in positions.chunks_exact_mut(hidden) {
             row.iter_mut().zip(&segments[..]).for_each(|(p, s)| *p += s);
         }
-        let norm = Norm::read(&tensors, &format!("{embeddings}.LayerNorm"), hidden, eps)?;
+        let norm = Norm::read(tensors, &format!("{embeddings}.LayerNorm"), hidden, eps)?;
         let layer = |i| {
             let name = format!("{prefix}encoder.layer.{i}");
-            Ok(Layer::read(&tensors, &name, &NAMES, config.encoder())?)
+            Ok(Layer::read(tensors, &name, &NAMES, config.encoder())?)
         };
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let encoder = Encoder::new(config.encoder(), layers, device)?;
         let read = vec![encoder.layers()];
-        Ok(Self { config, words, positions, norm, encoder, read })
+        Ok(Self { config, words, positions, norm, encoder, first, read })
     }
 
     /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
@@ -140,7 +160,7 @@ impl Bert {
         x.par_chunks_mut(ROWS * hidden).zip(tokens.par_chunks(ROWS)).for_each(|(rows, tokens)| {
             for (row, &(position, id)) in rows.chunks_exact_mut(hidden).zip(tokens) {
                 let word = &self.words[id as usize * hidden..][..hidden];
-                let position = &self.positions[position * hidden..][..hidden];
+                let position = &self.positions[(self.first + position) * hidden..][..hidden];
                 for ((x, w), p) in row.iter_mut().zip(word).zip(position) {
                     *x = w + p;
                 }
@@ -153,7 +173,8 @@ impl Bert {
     fn check(&self, ids: &[Vec<u32>]) -> Result<()> {
         let longest = ids.iter().map(Vec::len).max().unwrap_or(0);
         let largest = ids.iter().flatten().copied().max().unwrap_or(0);
-        let (most, words) = (self.config.max_position_embeddings, self.config.vocab_size);
+        let most = self.config.max_position_embeddings.saturating_sub(self.first);
+        let words = self.config.vocab_size;
         let reason = if longest > most {
             format!("expected at most {most} tokens, found {longest}")
         } else if largest as usize >= words {

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// model is measured on each
     #[arg(value_name = "DATASET", required = true)]
     datasets: Vec<String>,
-    /// The model: a run directory; given again, the models are compared
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; given again, the models are compared
     #[arg(long = "model", env = "TOMBOLO_MODEL", value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
     /// Whose images and texts are the queries: train, val or test
@@ -72,7 +72,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     }
     let single = arguments.models.len() == 1 && results.len() == 1;
     for model in &arguments.models {
-        let encoder = Encoder::open(model, global)?;
+        let encoder = Encoder::open(model, global, terminal)?;
         let name = model.display().to_string();
         for OnDataset { dataset, evaluations } in &mut results {
             let dataset = dataset.as_ref();
