@@ -9,7 +9,7 @@ use crate::checkpoint::Tensors;
 use crate::error::{ModelError, Result};
 use crate::image::{EfficientNet, ImageBackbone, Variant};
 use crate::pull::{OnProgress, Store};
-use crate::text::TextBackbone;
+use crate::text::{Bert, TextBackbone};
 use crate::tower::TailConfig;
 use crate::zoo::{Joint, Layout, fingerprint};
 
@@ -93,7 +93,24 @@ impl Backbones {
     ) -> Result<(TailConfig, Tensors)> {
         let (base, variant) = trainable(name, trained)?;
         let installed = self.installed(base, progress)?;
-        EfficientNet::tail(&installed.weights()?, variant, trained)
+        let (config, weights) = EfficientNet::tail(&installed.weights()?, variant, trained)?;
+        Ok((TailConfig::Blocks(config), weights))
+    }
+
+    /// The last layers of a text backbone: their sizes, and their weights by their names in a tower.
+    ///
+    /// # Errors
+    /// As [`Backbones::text`].
+    pub fn text_tail(
+        &self,
+        name: &str,
+        trained: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<(TailConfig, Tensors)> {
+        let (base, read) = layered(name);
+        let (dir, _) = self.place(base, progress)?;
+        let (config, weights) = Bert::tail(&dir, read.as_deref(), trained)?;
+        Ok((TailConfig::Layers(config), weights))
     }
 
     fn network(
@@ -125,11 +142,17 @@ impl Backbones {
     }
 
     /// Opens a text backbone by the name of a model or `dir:PATH`, `@0,2,4,6` after it: a token's vector is the outputs of these
-    /// layers side by side, 0 being the embeddings. Returns its fingerprint too.
+    /// layers side by side, 0 being the embeddings. The last `trained` layers are left out: they are the tower's, see
+    /// [`Backbones::text_tail`]. Returns its fingerprint too.
     ///
     /// # Errors
     /// If the name is unknown, the model cannot be fetched or read, or has no such layers.
-    pub fn text(&self, name: &str, progress: OnProgress<'_>) -> Result<(TextBackbone, String)> {
+    pub fn text(
+        &self,
+        name: &str,
+        trained: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<(TextBackbone, String)> {
         let (base, layers) = layered(name);
         let (dir, fingerprint) = self.place(base, progress)?;
         let mut backbone = match Joint::knows(&dir) {
@@ -139,7 +162,7 @@ impl Backbones {
         if let Some(layers) = layers {
             backbone = backbone.reading(&layers)?;
         }
-        Ok((backbone, fingerprint))
+        Ok((backbone.below(trained)?, fingerprint))
     }
 
     /// Where the model of a name is, and its fingerprint.

@@ -214,7 +214,8 @@ impl ModelError {
             }
             Self::LastLayerAlone { .. } => Some("leave out the @ and what follows it".into()),
             Self::Untrainable { .. } => Some(
-                "try `--set image.backbone=efficientnet-lite0+mirror`, or `image.trained_blocks=0`"
+                "blocks are trained of one EfficientNet-Lite (`--set image.backbone=efficientnet-lite0+mirror`), layers of \
+                 one BERT; `trained_blocks=0` trains none"
                     .into(),
             ),
             Self::Busy { .. } => Some(

@@ -12,6 +12,8 @@ use candle_core::{Device, Tensor};
 use tombolo_models::checkpoint::{HostTensor, Tensors, safetensors};
 use tombolo_models::image::Vit;
 use tombolo_models::text::Bert;
+use tombolo_models::tower::{Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput};
+use tombolo_models::weights::Weights;
 
 const TOLERANCE: f32 = 1e-4;
 
@@ -57,6 +59,40 @@ fn bert_gives_a_text_in_a_batch_the_vectors_that_it_has_alone() {
     let both = flat(&bert.forward(&[long, short.clone()]).unwrap());
     let alone = flat(&bert.forward(&[short]).unwrap());
     assert_near(&both[both.len() - alone.len()..], &alone);
+}
+
+#[test]
+fn trained_layers_go_on_where_the_frozen_ones_end() {
+    let dir = golden("bert/tiny");
+    let ids = vec![vec![3u32, 5], vec![7, 9, 11, 13, 2]];
+    let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+    let load = || Bert::load(&dir, &Device::Cpu).unwrap();
+    for read in [vec![2], vec![0, 2], vec![2, 1]] {
+        let whole = load().reading(&read).unwrap();
+        let below = load().reading(&read).unwrap().below(1).unwrap();
+        let (tail, weights) = Bert::tail(&dir, Some(&read), 1).unwrap();
+        let pooled = |values, dim, tail, weights| {
+            let config = TowerConfig {
+                input: TowerInput::Vectors(dim),
+                width: 0,
+                layers: 0,
+                heads: 0,
+                positions: 0,
+                output: 0,
+                segments: Vec::new(),
+                tail,
+                readout: Readout::Pooled(2),
+            };
+            let weights = Weights::fixed(weights, &Device::Cpu).unwrap();
+            let tower = Tower::new(config, &weights.root()).unwrap();
+            flat(&tower.forward(&Sequences { values, lengths: lengths.clone() }).unwrap())
+        };
+        let expected = pooled(whole.forward(&ids).unwrap(), whole.dim(), None, Tensors::new());
+        let tail = Some(TailConfig::Layers(tail));
+        let found = pooled(below.forward(&ids).unwrap(), below.dim(), tail, weights);
+        assert_near(&found, &expected);
+    }
+    assert!(load().below(2).is_err() && Bert::tail(&dir, None, 2).is_err());
 }
 
 #[test]

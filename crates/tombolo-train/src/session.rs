@@ -181,7 +181,7 @@ impl<'a> Session<'a> {
         }
         let positives = text::positives(self.plan.dataset, &used.items[..used.training])?;
         let positives = positives.with_copies(used.items.len(), copied);
-        let part = (&inputs.config, &Tensors::new(), inputs.fingerprint.as_str());
+        let part = (&inputs.config, &inputs.initial, inputs.fingerprint.as_str());
         Ok(Some(self.contrast(Stage::Text, inputs.views.as_ref(), &positives, part)?))
     }
 

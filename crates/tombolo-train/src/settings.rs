@@ -39,7 +39,8 @@ pub struct Settings {
 pub struct StageSettings {
     /// Name of the frozen backbone, `hf:OWNER/NAME` or `dir:PATH`; `words` or `patches:SIZE/PATCH` for none.
     pub backbone: String,
-    /// Last blocks of the backbone that are trained with the tower, of an EfficientNet-Lite (stage image).
+    /// Last blocks of the backbone that are trained with the tower, of an EfficientNet-Lite (stage image) or layers of
+    /// BERT (stage text).
     pub trained_blocks: usize,
     /// Their learning rate, as a share of the tower's or the map's.
     pub trained_rate: f64,

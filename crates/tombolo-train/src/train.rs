@@ -126,7 +126,7 @@ fn check_backbones(
     let Settings { text, image, .. } = &plan.settings;
     let progress = &mut |progress: Progress<'_>| observer(progress.into());
     if plan.stages.contains(&Stage::Text) && text.backbone != WORDS {
-        backbones.text(&text.backbone, progress)?;
+        backbones.text(&text.backbone, text.trained_blocks, progress)?;
     }
     if plan.stages.contains(&Stage::Image) {
         backbones.image(&image.backbone, image.trained_blocks, progress)?;

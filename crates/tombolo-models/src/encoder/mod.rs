@@ -128,6 +128,13 @@ impl Encoder {
         Ok(Self { shape, layers, device: device.clone(), copies })
     }
 
+    /// The same without the layers above the first `layers`.
+    pub(crate) fn below(mut self, layers: usize) -> Self {
+        self.layers.truncate(layers);
+        self.copies.truncate(layers);
+        self
+    }
+
     /// The number of layers.
     pub(crate) fn layers(&self) -> usize {
         self.layers.len()

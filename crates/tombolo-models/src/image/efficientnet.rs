@@ -9,7 +9,7 @@ use tombolo_kernels::{Activation, Expansion, InvertedResidual, PackedLinear, Roo
 
 use crate::checkpoint::{HostTensor, Tensors, pth};
 use crate::error::{ModelError, Result};
-use crate::tower::{TAIL, TailBlock, TailConfig};
+use crate::tower::{BlocksConfig, TAIL, TailBlock};
 
 /// ε of the batch norms in the TensorFlow originals.
 const BATCH_NORM_EPS: f32 = 1e-3;
@@ -153,7 +153,7 @@ impl EfficientNet {
     ///
     /// # Errors
     /// As [`EfficientNet::load_below`].
-    pub fn tail(path: &Path, variant: Variant, trained: usize) -> Result<(TailConfig, Tensors)> {
+    pub fn tail(path: &Path, variant: Variant, trained: usize) -> Result<(BlocksConfig, Tensors)> {
         Self::tail_of(pth::read(path)?, variant.size, &variant.blocks(), trained)
     }
 
@@ -162,7 +162,7 @@ impl EfficientNet {
         size: usize,
         shapes: &[BlockShape],
         trained: usize,
-    ) -> Result<(TailConfig, Tensors)> {
+    ) -> Result<(BlocksConfig, Tensors)> {
         let first = first_trained(shapes.len(), trained)?;
         let folder = Folder { tensors };
         let side = shapes[..first]
@@ -174,7 +174,7 @@ impl EfficientNet {
             blocks.push(folder.tail_block(index, &shapes[index], place, &mut tensors)?);
         }
         let output = folder.pointwise("_conv_head", "_bn1", "head", &mut tensors)?;
-        Ok((TailConfig { side, output, blocks }, tensors))
+        Ok((BlocksConfig { side, output, blocks }, tensors))
     }
 
     fn new(tensors: Tensors, size: usize, shapes: &[BlockShape], head: bool) -> Result<Self> {
@@ -428,7 +428,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::safetensors;
-    use crate::tower::{Readout, Sequences, Tower, TowerConfig, TowerInput};
+    use crate::tower::{Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput};
     use crate::weights::Weights;
 
     fn golden(name: &str) -> PathBuf {
@@ -479,7 +479,7 @@ mod tests {
             vectors.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         let expected = vectors(&whole, None, Tensors::new());
-        assert_near(&vectors(&below, Some(tail), weights), &expected);
+        assert_near(&vectors(&below, Some(TailConfig::Blocks(tail)), weights), &expected);
     }
 
     /// The blocks of the network that `parity/efficientnet` made.

@@ -148,7 +148,8 @@ impl Model {
             let longest = part.tower.positions;
             TextReader::Words(Box::new(Tokenizer::load(&self.dir.join("tokenizer.json"), longest)?))
         } else {
-            let (backbone, fingerprint) = backbones.text(&part.backbone, progress)?;
+            let (backbone, fingerprint) =
+                backbones.text(&part.backbone, part.tower.trained_blocks(), progress)?;
             self.check_backbone("text", part, &fingerprint)?;
             TextReader::Backbone(Box::new(backbone))
         };

@@ -7,10 +7,11 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use tombolo_kernels::{Activation, Mask};
 
-use crate::checkpoint::{MappedTensors, Values};
+use crate::checkpoint::{HostTensor, MappedTensors, Tensors, Values};
 use crate::encoder::{Encoder, Layer, Names, Norm, NormPlace, Shape};
 use crate::error::{ModelError, Result};
 use crate::settings;
+use crate::tower::{LayersConfig, TAIL};
 
 /// Rows embedded at a time.
 const ROWS: usize = 64;
@@ -133,6 +134,51 @@ impl Bert {
         Ok(Self { read: layers.to_vec(), ..self })
     }
 
+    /// The same without its last `trained` layers, which are the tower's: of what it reads, that which lies below them and
+    /// the output that they go on from.
+    ///
+    /// # Errors
+    /// If there are no more layers than that.
+    pub fn below(self, trained: usize) -> Result<Self> {
+        let layers = self.encoder.layers();
+        check_trained(layers, trained)?;
+        let read = LayersConfig::reads(&self.read, layers, trained);
+        Ok(Self { read, encoder: self.encoder.below(layers - trained), ..self })
+    }
+
+    /// The sizes and the weights, by their names in a tower, of what [`Bert::below`] leaves out of a directory's network.
+    /// `read`: the layers whose outputs make up a token's vector; none for the last.
+    ///
+    /// # Errors
+    /// As [`Bert::load`] and [`Bert::below`].
+    pub fn tail(
+        dir: &Path,
+        read: Option<&[usize]>,
+        trained: usize,
+    ) -> Result<(LayersConfig, Tensors)> {
+        let config: BertConfig = settings::read_json(&dir.join("config.json"))?;
+        let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
+        let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
+        let layers = config.num_hidden_layers;
+        check_trained(layers, trained)?;
+        let mut weights = Tensors::new();
+        for place in 0..trained {
+            let layer = format!("{prefix}encoder.layer.{}", layers - trained + place);
+            read_layer(&tensors, &layer, &config, place, &mut weights)?;
+        }
+        let gives = read.map_or_else(|| vec![layers], <[usize]>::to_vec);
+        let sizes = LayersConfig {
+            hidden: config.hidden_size,
+            mlp: config.intermediate_size,
+            heads: config.num_attention_heads,
+            eps: config.layer_norm_eps,
+            trained,
+            reads: LayersConfig::reads(&gives, layers, trained),
+            gives,
+        };
+        Ok((sizes, weights))
+    }
+
     /// Width of a token's vector.
     pub fn dim(&self) -> usize {
         self.read.len() * self.config.hidden_size
@@ -184,4 +230,47 @@ impl Bert {
         };
         Err(ModelError::Tokenizer { reason })
     }
+}
+
+/// The first layer stays frozen, with the embeddings that it reads.
+fn check_trained(layers: usize, trained: usize) -> Result<()> {
+    if trained < layers {
+        return Ok(());
+    }
+    let reason = format!("it has {} beside the first", layers.saturating_sub(1));
+    Err(ModelError::Untrainable { name: "BERT".into(), found: trained, reason })
+}
+
+/// Adds the weights of a layer to `weights`, as layer `place` of a tail.
+fn read_layer(
+    tensors: &MappedTensors,
+    layer: &str,
+    config: &BertConfig,
+    place: usize,
+    weights: &mut Tensors,
+) -> Result<()> {
+    let (hidden, mlp) = (config.hidden_size, config.intermediate_size);
+    let linears = [
+        ("qkv", &NAMES.attention[..], hidden, hidden),
+        ("output", &[NAMES.output], hidden, hidden),
+        ("expand", &[NAMES.expand], hidden, mlp),
+        ("contract", &[NAMES.contract], mlp, hidden),
+    ];
+    let norms = [("norm_attention", &NAMES.norms[..1]), ("norm_mlp", &NAMES.norms[1..])];
+    let matrices =
+        linears.map(|(to, from, input, output)| (to, "weight", from, vec![output, input]));
+    let biases = linears.map(|(to, from, _, output)| (to, "bias", from, vec![output]));
+    let scales = norms.map(|(to, from)| (to, "weight", from, vec![hidden]));
+    let shifts = norms.map(|(to, from)| (to, "bias", from, vec![hidden]));
+    for (to, kind, from, mut shape) in
+        matrices.into_iter().chain(biases).chain(scales).chain(shifts)
+    {
+        let mut data = Vec::new();
+        for part in from {
+            data.extend_from_slice(&tensors.get(&format!("{layer}.{part}.{kind}"), &shape)?);
+        }
+        shape[0] *= from.len();
+        weights.insert(format!("{TAIL}.{place}.{to}.{kind}"), HostTensor { shape, data });
+    }
+    Ok(())
 }

@@ -70,6 +70,25 @@ impl TextBackbone {
         Ok(Self { network, ..self })
     }
 
+    /// The same without its last `trained` layers.
+    ///
+    /// # Errors
+    /// As [`Bert::below`]; [`ModelError::Untrainable`] for the half of a jointly trained model.
+    pub fn below(self, trained: usize) -> Result<Self> {
+        let network = match self.network {
+            network if trained == 0 => network,
+            Network::Bert { network, tokenizer } => {
+                Network::Bert { network: Box::new(network.below(trained)?), tokenizer }
+            }
+            Network::Half(_) => {
+                let (name, found) = ("the half of a jointly trained model".to_owned(), trained);
+                let reason = "expected a BERT".to_owned();
+                return Err(ModelError::Untrainable { name, found, reason });
+            }
+        };
+        Ok(Self { network, ..self })
+    }
+
     /// Width of a vector.
     pub fn dim(&self) -> usize {
         match &self.network {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use self::pool::pool;
 use self::semantic::SemanticEncoder;
 use self::tail::Tail;
-pub use self::tail::{TailBlock, TailConfig};
+pub use self::tail::{BlocksConfig, LayersConfig, TailBlock, TailConfig};
 use crate::error::Result;
 use crate::layers::unit_norm;
 use crate::weights::Scope;
@@ -58,7 +58,7 @@ pub struct TowerConfig {
     /// Each network's are pooled by themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<usize>,
-    /// The backbone's last blocks, where they are trained with the tower.
+    /// The backbone's last blocks or layers, where they are trained with the tower.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailConfig>,
     /// What the tower's vector is made of.
@@ -79,14 +79,14 @@ impl TowerConfig {
     /// What the encoder reads: the input, past the backbone's last blocks where there are any.
     pub fn encoded(&self) -> TowerInput {
         match &self.tail {
-            Some(tail) => TowerInput::Vectors(tail.output),
+            Some(tail) => TowerInput::Vectors(tail.output()),
             None => self.input,
         }
     }
 
-    /// How many of the backbone's last blocks are trained with the tower.
+    /// How many of the backbone's last blocks or layers are trained with the tower.
     pub fn trained_blocks(&self) -> usize {
-        self.tail.as_ref().map_or(0, |tail| tail.blocks.len())
+        self.tail.as_ref().map_or(0, TailConfig::trained)
     }
 }
 

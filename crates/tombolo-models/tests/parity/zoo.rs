@@ -93,13 +93,13 @@ impl Golden {
             assert_near(&flat(&image.forward(&pictures).unwrap()), &cells.data);
             assert_eq!((image.cells(), image.dim()), (cells.shape[1], cells.shape[2]));
         }
-        let (text, _) = backbones.text(&name, &mut |_| ()).unwrap();
+        let (text, _) = backbones.text(&name, 0, &mut |_| ()).unwrap();
         let (states, lengths) = text.forward(&self.words()[..1]).unwrap();
         assert_eq!(lengths, [self.texts[0].1.len()]);
         if let Some(expected) = self.expected.get("states") {
             assert_near(&flat(&states), &expected.data);
         }
-        assert!(backbones.text(&format!("{name}@0,1"), &mut |_| ()).is_err());
+        assert!(backbones.text(&format!("{name}@0,1"), 0, &mut |_| ()).is_err());
     }
 }
 

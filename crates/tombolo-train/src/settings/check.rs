@@ -62,10 +62,6 @@ impl StageSettings {
                 format!("expected a divisor of width {}, found {}", self.width, self.heads);
             return Err(invalid(&format!("{stage}.heads"), &reason));
         }
-        if stage == "text" && self.trained_blocks > 0 {
-            let reason = "expected 0: only blocks of an image backbone can be trained";
-            return Err(invalid("text.trained_blocks", reason));
-        }
         self.check_positives(stage)?;
         let bare = self.backbone == WORDS || self.backbone.starts_with("patches:");
         if bare && self.trained_blocks > 0 {
@@ -129,7 +125,6 @@ mod tests {
             "map.batch=0",
             "joint.batch=0",
             "image.heads=3",
-            "text.trained_blocks=1",
             "curriculum.groups=[]",
             "text.copies=['char_swop']",
             "text.copies=['blur']",
@@ -141,7 +136,7 @@ mod tests {
         let few = few.with_assignment("map.epochs=2").unwrap();
         assert!(few.check().unwrap_err().to_string().contains("map.epochs"));
         let photos = photos.map(|wrong| (Settings::photos(), wrong));
-        let emoji = ["text.output=0", "image.trained_blocks=2"];
+        let emoji = ["text.output=0", "image.trained_blocks=2", "text.trained_blocks=1"];
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));
         for (settings, wrong) in photos.into_iter().chain(emoji) {
             let error = settings.with_assignment(wrong).unwrap().check().unwrap_err();

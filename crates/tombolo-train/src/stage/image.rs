@@ -8,7 +8,7 @@ use tombolo_models::features::{
     FeatureKey, FeatureStore, PhotoView, Progress, image_features, view_features,
 };
 use tombolo_models::image::ImageBackbone;
-use tombolo_models::tower::{TowerConfig, TowerInput};
+use tombolo_models::tower::{TailConfig, TowerConfig, TowerInput};
 
 use crate::error::{Result, TrainError};
 use crate::positives::Positives;
@@ -56,8 +56,8 @@ pub fn prepare(
     }
     .unzip();
     // Blocks of a network read whole feature maps.
-    let (view, positions) = match &tail {
-        Some(tail) => (ViewOf::Part(tail.cells()), backbone.cells()),
+    let (view, positions) = match tail.as_ref().and_then(TailConfig::cells) {
+        Some(cells) => (ViewOf::Part(cells), backbone.cells()),
         None => (ViewOf::Share(1.0 - settings.drop), backbone.cells().min(settings.positions)),
     };
     let input = config(settings, TowerInput::Vectors(backbone.dim()));

@@ -213,6 +213,7 @@ impl<'a> Joint<'a> {
             .collect();
         let model = &self.model;
         let images = match model.image.config().tail {
+            // One of the views of a photo: blocks read whole feature maps.
             Some(_) => pairs.images.view(&images, rng)?,
             None => pairs.images.whole(&images)?,
         };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tombolo_data::dataset::Dataset;
 use tombolo_models::backbones::{Backbones, WORDS};
+use tombolo_models::checkpoint::Tensors;
 use tombolo_models::features::{FeatureStore, text_features};
 use tombolo_models::text::Tokenizer;
 use tombolo_models::tower::{Readout, TowerConfig, TowerInput};
@@ -20,6 +21,8 @@ pub struct TextInputs {
     pub views: Box<dyn Views>,
     /// The tower's sizes.
     pub config: TowerConfig,
+    /// The weights that a new tower does not start at random: those of the backbone's trained layers.
+    pub initial: Tensors,
     /// Fingerprint of the backbone.
     pub fingerprint: String,
 }
@@ -88,10 +91,22 @@ pub fn prepare(
         let ids = texts.iter().map(|text| tokenizer.ids(text)).collect::<Result<_, _>>()?;
         let config = config(settings, TowerInput::Tokens(tokenizer.vocabulary()));
         let views = Box::new(WordViews::new(ids, settings.drop, device));
-        return Ok(TextInputs { views, config, fingerprint: WORDS.to_owned() });
+        let (initial, fingerprint) = (Tensors::new(), WORDS.to_owned());
+        return Ok(TextInputs { views, config, initial, fingerprint });
     }
-    let (backbone, fingerprint) = backbones.text(&settings.backbone, &mut |p| logger.pull(p))?;
-    let features = backbones.features_dir(&settings.backbone, &fingerprint, "tokens");
+    let trained = settings.trained_blocks;
+    let (backbone, fingerprint) =
+        backbones.text(&settings.backbone, trained, &mut |p| logger.pull(p))?;
+    let (tail, initial) = match trained {
+        0 => None,
+        _ => Some(backbones.text_tail(&settings.backbone, trained, &mut |p| logger.pull(p))?),
+    }
+    .unzip();
+    let reading = match trained {
+        0 => "tokens".to_owned(),
+        layers => format!("tokens below {layers} layers"),
+    };
+    let features = backbones.features_dir(&settings.backbone, &fingerprint, &reading);
     let mut store = FeatureStore::open(&features, backbone.dim())?;
     let total = Some(texts.len() as u64);
     logger.event(Event::Begin { what: format!("texts through {}", settings.backbone), total });
@@ -103,7 +118,8 @@ pub fn prepare(
     store.map()?;
     logger.event(Event::End { summary: format!("{} texts, {cached} from the cache", texts.len()) });
     let keys = extraction.keys.into_iter().flatten().collect();
-    let config = config(settings, TowerInput::Vectors(backbone.dim()));
+    let config = TowerConfig { tail, ..config(settings, TowerInput::Vectors(backbone.dim())) };
+    let initial = initial.unwrap_or_default();
     let views = FeatureViews::new(
         store,
         keys,
@@ -111,7 +127,7 @@ pub fn prepare(
         ViewOf::Share(1.0 - settings.drop),
         device,
     );
-    Ok(TextInputs { views: Box::new(views), config, fingerprint })
+    Ok(TextInputs { views: Box::new(views), config, initial, fingerprint })
 }
 
 /// The texts of one image mean the same.

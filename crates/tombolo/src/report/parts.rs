@@ -6,7 +6,7 @@ use tombolo_models::backbones::{WORDS, text_model};
 use tombolo_models::catalogue::Entry;
 use tombolo_models::checkpoint::{self, CheckpointError};
 use tombolo_models::model::{Model, TowerFile};
-use tombolo_models::tower::{Readout, TowerInput};
+use tombolo_models::tower::{Readout, TailConfig, TowerInput};
 use tombolo_train::run::PlanFile;
 use tombolo_train::settings::StageSettings;
 
@@ -70,7 +70,11 @@ fn tower_facts(
         Fact::new("parameters", format!("{} trained", grouped(parameters as u64))),
     ];
     if sizes.trained_blocks() > 0 {
-        facts.insert(1, Fact::new("trained of it", counted(sizes.trained_blocks(), "last block")));
+        let part = match sizes.tail {
+            Some(TailConfig::Layers(_)) => "last layer",
+            _ => "last block",
+        };
+        facts.insert(1, Fact::new("trained of it", counted(sizes.trained_blocks(), part)));
     }
     if let Some(settings) = settings {
         let StageSettings { epochs, batch, learning_rate, .. } = settings;

@@ -73,7 +73,8 @@ pub fn text_vectors(
     if part.backbone == WORDS {
         return Ok(model.text_tower(backbones, &mut |_| ())?.embed(texts)?);
     }
-    let (backbone, fingerprint) = backbones.text(&part.backbone, &mut |_| ())?;
+    let (backbone, fingerprint) =
+        backbones.text(&part.backbone, part.tower.trained_blocks(), &mut |_| ())?;
     check(part, &fingerprint)?;
     let dir = backbones.features_dir(&part.backbone, &fingerprint, "tokens");
     let mut store = FeatureStore::open(&dir, backbone.dim())?;

@@ -11,7 +11,7 @@ use crate::weights::{Init, Scope};
 
 /// Sizes of the blocks, and of what they read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TailConfig {
+pub struct BlocksConfig {
     /// Side of the square feature map that the frozen blocks leave, in cells.
     pub side: usize,
     /// Width of the vectors that come out.
@@ -35,7 +35,7 @@ pub struct TailBlock {
     pub residual: bool,
 }
 
-impl TailConfig {
+impl BlocksConfig {
     /// Cells of one feature map that it reads.
     pub fn cells(&self) -> usize {
         self.side * self.side
@@ -43,8 +43,8 @@ impl TailConfig {
 }
 
 /// The blocks with their weights.
-pub(super) struct Tail {
-    config: TailConfig,
+pub(in crate::tower) struct Blocks {
+    config: BlocksConfig,
     blocks: Vec<Block>,
     head: Linear,
 }
@@ -57,12 +57,12 @@ struct Block {
     project: Linear,
 }
 
-impl Tail {
+impl Blocks {
     /// Reads or creates the blocks at `scope`; `input`: channels of the feature map.
     ///
     /// # Errors
     /// If the checkpoint lacks a tensor or holds one of another shape.
-    pub(super) fn new(config: &TailConfig, input: usize, scope: &Scope<'_>) -> Result<Self> {
+    pub(super) fn new(config: &BlocksConfig, input: usize, scope: &Scope<'_>) -> Result<Self> {
         let mut channels = input;
         let mut blocks = Vec::with_capacity(config.blocks.len());
         for (index, shape) in config.blocks.iter().enumerate() {
