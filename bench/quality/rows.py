@@ -29,6 +29,7 @@ class Group:
 
 FROZEN = ["text.output=0", "image.output=0"]
 LITE0 = "image.backbone=efficientnet-lite0+mirror"
+NO_MIDDLE = "image.backbone=efficientnet-lite0+efficientnet-lite2+mirror"
 PLAIN_LITE0 = "image.backbone=efficientnet-lite0"
 PAIRS = [100, 300, 1_000, 3_000, 10_000, 30_000]
 
@@ -53,6 +54,7 @@ GROUPS = [
           "text, no stage image; what is pooled from the backbones goes into the map.", [
               Row("default", "the default, `tombolo train flickr8k:DIR`"),
               Row("ensemble", "mean of the similarities of three defaults, seeds 0, 1 and 2", ensemble="default"),
+              another_map("members", "the default's towers, and three maps of different seeds as one: `--set map.members=3`", ["map.members=3"]),
               Row("frozen-mlp", "frozen features, map `mlp`", FROZEN),
               Row("frozen-cca", "frozen features, map `cca`", [*FROZEN, "map.kind=cca"]),
               Row("frozen-cca-lite2", "the same with less read: `efficientnet-lite2`, the last layer of all-MiniLM-L6-v2, 512 dimensions, regularisation 1",
@@ -84,10 +86,12 @@ GROUPS = [
     ]),
     Group("backbones", "What is read of the backbones", "No stage text, no stage image, map `mlp`. *Fine-tuned*: five epochs of stage joint move the "
           "last five blocks of the network for photos at a tenth of the map's learning rate.", [
-              Row("frozen-mlp", "layers 0, 2, 4 and 6 of all-MiniLM-L6-v2; Lite0 and Lite2 with the mirror image: the default's", FROZEN),
+              Row("frozen-mlp", "layers 0, 2, 4 and 6 of all-MiniLM-L6-v2; Lite0 and Lite2 with their middle and the mirror image: the default's", FROZEN),
+              Row("no-middle", "of the two networks for photos their last feature maps alone", [*FROZEN, NO_MIDDLE]),
               Row("last-layer", "of all-MiniLM-L6-v2 the last layer alone", [*FROZEN, "text.backbone=all-minilm-l6-v2"]),
               Row("lite0", "Lite0 alone, with the mirror image", [*FROZEN, LITE0]),
-              Row("fine-tuned", "the same, fine-tuned",
+              Row("fine-tuned-text", "the default, and the last two layers of all-MiniLM-L6-v2 trained in stage text", ["text.trained_blocks=2"]),
+              Row("fine-tuned", "Lite0 alone, fine-tuned",
                   [*FROZEN, LITE0, "image.trained_blocks=5", "image.epochs=0", "joint.learning_rate=5e-4"],
                   stages=("text", "image", "map", "joint")),
           ]),

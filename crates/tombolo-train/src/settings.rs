@@ -211,7 +211,7 @@ impl Settings {
             views: Vec::new(),
         };
         let image = StageSettings {
-            backbone: "efficientnet-lite0+efficientnet-lite2+mirror".into(),
+            backbone: "efficientnet-lite0+efficientnet-lite2+middle+mirror".into(),
             positions: 1024,
             pool_top: 5,
             epochs: 1,
