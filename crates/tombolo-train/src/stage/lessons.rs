@@ -92,7 +92,6 @@ fn mixed(captions: &Captions, groups: usize, epochs: usize, seed: u64) -> Vec<Ve
     for round in 0..epochs.div_ceil(groups) {
         let mut rng = epoch_rng(seed, "curriculum", round);
         let mut parts = vec![Vec::new(); groups];
-        images.sort_unstable();
         images.shuffle(&mut rng);
         // Images of as many examples are dealt out in turn, so that no part gets more of them.
         images.sort_by_key(Vec::len);
