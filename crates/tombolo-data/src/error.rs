@@ -8,14 +8,20 @@ use std::path::PathBuf;
 pub enum Place {
     /// Element of the JSON array `images`, counted from 0.
     Entry(usize),
+    /// Element of the JSON array `annotations`, counted from 0.
+    Annotation(usize),
     /// Line of a text file, counted from 1.
     Line(u64),
+    /// Where in a file something begins, counted from 0.
+    Byte(u64),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Entry(index) => write!(f, "images[{index}]"),
+            Self::Annotation(index) => write!(f, "annotations[{index}]"),
+            Self::Byte(offset) => write!(f, "byte {offset}"),
             Self::Line(line) => write!(f, "line {line}"),
         }
     }
@@ -42,6 +48,54 @@ pub enum DataError {
         kind: &'static str,
         /// How it is written.
         expected: &'static str,
+    },
+    /// What follows a path is no option of the format.
+    #[error("data set `{kind}` has no option `{option}`: expected {}", expected_options(known))]
+    UnknownOption {
+        /// The format.
+        kind: &'static str,
+        /// What was asked for.
+        option: String,
+        /// What there is.
+        known: &'static [&'static str],
+    },
+    /// An option holds what it must not.
+    #[error("option `{option}`: expected {expected}, found `{found}`")]
+    InvalidOption {
+        /// The option.
+        option: &'static str,
+        /// What it may hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+    /// The names of shards cannot be read.
+    #[error("cannot read the pattern `{pattern}`: {reason}")]
+    InvalidPattern {
+        /// As it was written.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A shard is no tar file, or is cut off.
+    #[error("{}: not a whole tar file", path.display())]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file should have a line for each line of another.
+    #[error("{}: expected {expected} lines, as {} has, found {found}", path.display(), list.display())]
+    Lines {
+        /// The file.
+        path: PathBuf,
+        /// The other.
+        list: PathBuf,
+        /// Lines of the other.
+        expected: usize,
+        /// Lines of the file.
+        found: usize,
     },
     /// `emoji:LANG` names a language that the emoji crate has, but this program was built without.
     #[error("emoji texts in `{language}` are not built in: this program has {}", available.join(", "))]
@@ -76,6 +130,8 @@ pub enum DataError {
         path: PathBuf,
         /// What and where; its message ends in line and column.
         source: serde_json::Error,
+        /// What it should look like.
+        shape: &'static str,
     },
     /// A line is not the JSON it should be.
     #[error("{}, line {line}: not the expected JSON object", path.display())]
@@ -163,6 +219,10 @@ pub enum DataError {
     },
 }
 
+fn expected_options(known: &[&str]) -> String {
+    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+}
+
 impl DataError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
@@ -171,6 +231,21 @@ impl DataError {
             Self::MissingPath { expected, .. } => {
                 format!("write the path after the colon: {expected}")
             }
+            Self::UnknownOption { known: [], .. } => "write the path alone".into(),
+            Self::UnknownOption { .. } => {
+                "options follow the path, as in `coco:DIR,fold=2,fg=FILE`".into()
+            }
+            Self::InvalidOption { option: "10k", .. } => {
+                "NUS-WIDE-10K needs the official list of concepts".into()
+            }
+            Self::InvalidOption { .. } => "correct that option".into(),
+            Self::InvalidPattern { .. } => {
+                "write it like `webdataset:DIR/{0000..0009}.tar` or `webdataset:DIR/*.tar`".into()
+            }
+            Self::Shard { .. } => {
+                "fetch it again; shards that are compressed must be unpacked to plain .tar".into()
+            }
+            Self::Lines { .. } => "both must be of the same copy of the data set".into(),
             Self::LanguageNotBuilt { language, feature: true, .. } => {
                 format!("build with `--features lang-{language}`")
             }
@@ -179,9 +254,7 @@ impl DataError {
                     .into()
             }
             Self::Read { .. } | Self::NotFound { .. } => "check the path".into(),
-            Self::Json { .. } => {
-                "expected {\"dataset\":…,\"images\":[{\"filename\":…,\"split\":…,\"sentences\":[{\"raw\":…}]}]}".into()
-            }
+            Self::Json { shape, .. } => format!("expected {shape}"),
             Self::JsonLine { .. } => {
                 "expected {\"image\":…,\"caption\":…} or {\"image\":…,\"captions\":[…]} on each line"
                     .into()
@@ -195,7 +268,7 @@ impl DataError {
             Self::InvalidField { .. } => "correct that field".into(),
             Self::DuplicateImage { .. } => "give each image once, with all its captions".into(),
             Self::NoImages { .. } => {
-                "say where the images are, as in `karpathy:FILE.json,images=DIR`, or move them there"
+                "say where the images are with `,images=DIR` after the path, or move them there"
                     .into()
             }
             Self::EmptySplit { .. } => "choose another with `--split`".into(),

@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::files::Listings;
+use super::photos::Photos;
+use super::protocol::Protocol;
 use super::warning::standard_counts;
 use super::{
     Dataset, Fact, Gallery, ImageEntry, ImageSource, Split, StandardCount, TextEntry, Warning,
@@ -59,6 +61,13 @@ impl Dataset for Collection {
     }
 }
 
+impl Collection {
+    /// Whether it has no images.
+    pub(super) fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+}
+
 /// An image that a reader found, before it is known to be there.
 pub(super) struct FoundImage {
     pub id: String,
@@ -85,6 +94,9 @@ pub(super) struct Builder {
     known: HashMap<String, Known>,
     listings: Listings,
     first_absent: Option<PathBuf>,
+    /// Images that were named and are not there.
+    absent: usize,
+    protocol: Protocol,
     warnings: Vec<Warning>,
     facts: Vec<Fact>,
     gallery: Gallery,
@@ -102,6 +114,8 @@ impl Builder {
             known: HashMap::new(),
             listings: Listings::default(),
             first_absent: None,
+            absent: 0,
+            protocol: Protocol::default(),
             warnings: Vec::new(),
             facts: Vec::new(),
             gallery: Gallery::default(),
@@ -109,9 +123,15 @@ impl Builder {
         }
     }
 
-    /// Adds an image that must be new. `None`, and a warning, if its file is not there.
+    /// Takes what a protocol wants of the data set.
+    pub fn under(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+
+    /// Adds an image that must be new. `None` if the protocol does not want it, or, with a warning, if its file is not
+    /// there.
     pub fn add_image(&mut self, place: Place, image: FoundImage) -> Result<Slot, DataError> {
-        let (slot, here) = match self.known.entry(image.id.clone()) {
+        let slot = match self.known.entry(image.id.clone()) {
             Entry::Occupied(known) => {
                 return Err(DataError::DuplicateImage {
                     path: self.path.clone(),
@@ -121,21 +141,25 @@ impl Builder {
                 });
             }
             Entry::Vacant(unknown) => {
+                let wanted = self.protocol.wants(&image.id, image.split);
                 let here = match &image.source {
-                    ImageSource::File(path) => self.listings.contains(path),
-                    ImageSource::Embedded { .. } => true,
+                    ImageSource::File(path) => wanted && self.listings.contains(path),
+                    ImageSource::Embedded { .. } | ImageSource::Member { .. } => wanted,
                 };
                 let slot = here.then_some(self.images.len());
                 unknown.insert(Known { place, slot });
-                (slot, here)
+                if wanted && !here {
+                    self.warn_absent(place, image);
+                    return Ok(None);
+                }
+                slot
             }
         };
-        if here {
+        if slot.is_some() {
             let FoundImage { id, source, split, labels } = image;
+            let captions = self.protocol.captions.as_ref().and_then(|captions| captions.of(&id));
+            self.captions.push(captions.unwrap_or_default().to_vec());
             self.images.push(ImageEntry { id, source, split, labels });
-            self.captions.push(Vec::new());
-        } else {
-            self.warn_absent(place, image);
         }
         Ok(slot)
     }
@@ -145,12 +169,18 @@ impl Builder {
         if let (ImageSource::File(path), None) = (image.source, &self.first_absent) {
             self.first_absent = Some(path);
         }
+        self.absent += 1;
         self.skip(place, format!("image {}", image.id), reason);
     }
 
     /// Whether a file is there.
     pub fn is_there(&mut self, path: &Path) -> bool {
         self.listings.contains(path)
+    }
+
+    /// Where a photo is, or where it was expected.
+    pub fn locate(&mut self, photos: &Photos, below: &str, name: &str) -> PathBuf {
+        photos.locate(below, name, &mut self.listings)
     }
 
     /// An image that was added before, for formats where it may be named on several lines.
@@ -163,10 +193,23 @@ impl Builder {
         &mut self.images[index]
     }
 
+    /// The images so far.
+    pub fn images(&self) -> &[ImageEntry] {
+        &self.images
+    }
+
+    /// Gives all images their labels, by their ids.
+    pub fn label(&mut self, labels_of: impl Fn(&str) -> Vec<String>) {
+        for image in &mut self.images {
+            image.labels = labels_of(&image.id);
+        }
+    }
+
     /// Adds a caption, trimmed; one without words is left out with a warning. Captions of an image
     /// that is not there are passed over: its own warning speaks for them.
+    /// Where a protocol brings its own captions, those of the data set are passed over too.
     pub fn add_text(&mut self, place: Place, slot: Slot, caption: &str) {
-        let Some(index) = slot else { return };
+        let Some(index) = slot.filter(|_| self.protocol.captions.is_none()) else { return };
         let caption = caption.trim();
         if caption.is_empty() {
             let what = format!("a caption of image {}", self.images[index].id);
@@ -187,6 +230,18 @@ impl Builder {
         self.warnings.push(Warning { kind: WarningKind::Skipped, place, what, reason });
     }
 
+    /// Notes something of another file that was left out.
+    pub fn skip_in(&mut self, path: &Path, what: String, reason: String) {
+        let place = path.display().to_string();
+        self.warnings.push(Warning { kind: WarningKind::Skipped, place, what, reason });
+    }
+
+    /// Notes something unusual.
+    pub fn notice(&mut self, what: String, reason: String) {
+        let place = self.path.display().to_string();
+        self.warnings.push(Warning { kind: WarningKind::Notice, place, what, reason });
+    }
+
     /// Adds a line to what `tombolo data` says.
     pub fn fact(&mut self, name: &'static str, value: String) {
         self.facts.push(Fact { name, value });
@@ -199,14 +254,14 @@ impl Builder {
 
     /// The data set, if any of its images is there.
     pub fn finish(mut self) -> Result<Collection, DataError> {
-        if let (true, Some(absent)) = (self.images.is_empty(), &self.first_absent) {
-            return Err(DataError::NoImages {
-                path: self.path,
-                named: self.known.len(),
-                looked_in: absent.parent().unwrap_or(Path::new(".")).to_owned(),
-            });
+        self.protocol.check_fold()?;
+        if self.images.is_empty() {
+            self.check_any()?;
         }
         self.compare_with_standard();
+        self.compare_with_captions();
+        self.join_pool();
+        let standard_counts = self.standard_counts();
         let mut texts = Vec::with_capacity(self.captions.iter().map(Vec::len).sum());
         let mut bounds = Vec::with_capacity(self.images.len() + 1);
         bounds.push(0);
@@ -221,8 +276,8 @@ impl Builder {
             bounds.push(texts.len());
         }
         Ok(Collection {
-            standard_counts: standard_counts(&self.name),
-            name: self.name,
+            standard_counts,
+            name: self.name + &self.protocol.suffix(),
             images: self.images,
             texts,
             bounds,
@@ -233,21 +288,94 @@ impl Builder {
         })
     }
 
+    /// That images were named and none of them is there, or none of them has captions of the protocol.
+    fn check_any(&self) -> Result<(), DataError> {
+        if let Some(absent) = &self.first_absent {
+            return Err(DataError::NoImages {
+                path: self.path.clone(),
+                named: self.absent,
+                looked_in: absent.parent().unwrap_or(Path::new(".")).to_owned(),
+            });
+        }
+        match &self.protocol.captions {
+            Some(captions) => Err(DataError::NotFound {
+                path: captions.path.clone(),
+                expected: format!("names of images of {}", self.path.display()),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn standard_counts(&self) -> &'static [StandardCount] {
+        if self.protocol.narrows() { &[] } else { standard_counts(&self.name) }
+    }
+
     fn compare_with_standard(&mut self) {
-        for standard in standard_counts(&self.name) {
+        for standard in self.standard_counts() {
             let found = self.images.iter().filter(|image| image.split == standard.split).count();
             if found != standard.images {
-                self.warnings.push(Warning {
-                    kind: WarningKind::Notice,
-                    place: self.path.display().to_string(),
-                    what: format!("split {}", standard.split),
-                    reason: format!(
-                        "{found} images found, {} in the standard split of {}",
-                        standard.images, self.name
-                    ),
-                });
+                let reason = format!(
+                    "{found} images found, {} in the standard split of {}",
+                    standard.images, self.name
+                );
+                self.notice(format!("split {}", standard.split), reason);
             }
         }
+        if self.absent > 0 {
+            let (absent, named) = (self.absent, self.absent + self.images.len());
+            self.notice("images".into(), format!("{absent} of {named} are not there"));
+        }
+    }
+
+    fn compare_with_captions(&mut self) {
+        let Some(captions) = &self.protocol.captions else { return };
+        let (found, named) = (self.images.len(), captions.len());
+        self.fact("captions", format!("those of {}", captions.path.display()));
+        if found != named {
+            self.notice(
+                "captions".into(),
+                format!("of the {named} images that have some, {found} are in the data set"),
+            );
+        }
+    }
+
+    /// Adds the photos of the pool to the split that has queries.
+    fn join_pool(&mut self) {
+        let Some(pool) = self.protocol.pool.take() else { return };
+        let split = self.split_with_queries();
+        let mut joined = 0;
+        for (line, name) in &pool.names {
+            let file = self.locate(&pool.photos, "", name);
+            let id = file.file_name().map(|name| name.to_string_lossy().into_owned());
+            let id = id.unwrap_or_else(|| name.clone());
+            if self.known.get(&id).is_some_and(|known| known.slot.is_some()) {
+                continue;
+            }
+            let source = ImageSource::File(file);
+            if let ImageSource::File(file) = &source
+                && !self.listings.contains(file)
+            {
+                let reason = format!("line {line}: no such file: {}", source.describe());
+                self.skip_in(&pool.path, format!("image {id}"), reason);
+                continue;
+            }
+            let place = Place::Line(*line);
+            self.known.insert(id.clone(), Known { place, slot: Some(self.images.len()) });
+            self.images.push(ImageEntry { id, source, split, labels: Vec::new() });
+            self.captions.push(Vec::new());
+            joined += 1;
+        }
+        self.fact("pool", format!("{joined} images without captions, in the gallery of {split}"));
+        self.protocol.pool = Some(pool);
+    }
+
+    /// The test split if any image of it has captions, else val, else train.
+    fn split_with_queries(&self) -> Split {
+        let with_captions = |split: &Split| {
+            let mut images = self.images.iter().zip(&self.captions);
+            images.any(|(image, captions)| image.split == *split && !captions.is_empty())
+        };
+        [Split::Test, Split::Val].into_iter().find(with_captions).unwrap_or(Split::Train)
     }
 }
 
@@ -291,7 +419,8 @@ mod tests {
             warnings,
             [
                 "d.json, images[1]: skipped image gone: no such file: nowhere/gone.jpg",
-                "d.json, images[0]: skipped a caption of image here: it is empty"
+                "d.json, images[0]: skipped a caption of image here: it is empty",
+                "d.json: images: 1 of 2 are not there"
             ]
         );
     }

@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::DataError;
 
 /// Extensions of the formats that this crate decodes.
-const PHOTO_EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+const PHOTO_EXTENSIONS: &[&str] = if cfg!(feature = "heif") {
+    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"]
+} else {
+    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"]
+};
 
 /// Whether a file's name says that it is a photo.
 pub(super) fn is_photo(path: &Path) -> bool {

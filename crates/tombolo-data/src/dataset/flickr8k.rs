@@ -1,12 +1,14 @@
 //! A folder of Flickr8K, in Karpathy's form or as it was first published.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::collection::{Builder, FoundImage};
-use super::files;
-use super::{Collection, ImageSource, Split, karpathy};
-use crate::{DataError, Place};
+use super::collection::Builder;
+use super::options::Options;
+use super::photos::Photos;
+use super::protocol::Protocol;
+use super::tokens::{self, Lines};
+use super::{Collection, Split, fine_grained, karpathy};
+use crate::DataError;
 
 const JSON: &str = "dataset_flickr8k.json";
 const TOKENS: &str = "Flickr8k.token.txt";
@@ -25,83 +27,45 @@ const IMAGE_FOLDERS: [&str; 6] = [
     "",
 ];
 
-/// Reads `folder`: `dataset_flickr8k.json` if it is there, else the token file and the split files.
-pub(super) fn open(folder: &Path) -> Result<Collection, DataError> {
-    let images = IMAGE_FOLDERS.map(|name| folder.join(name)).into_iter().find(|path| path.is_dir());
-    let Some(images) = images else {
-        return Err(DataError::NotFound {
-            path: folder.to_owned(),
-            expected: format!("a folder with {JSON} or {TOKENS}"),
-        });
-    };
-    match (find(folder, JSON), find(folder, TOKENS)) {
-        (Some(json), _) => karpathy::open(&json, Some(&images)),
-        (None, Some(tokens)) => open_tokens(folder, &tokens, &images),
-        (None, None) => Err(DataError::NotFound {
-            path: folder.to_owned(),
-            expected: format!("{JSON} or {TOKENS}"),
-        }),
+/// Reads a folder: `dataset_flickr8k.json` if it is there, else the token file and the split files.
+pub(super) fn open(options: &Options) -> Result<Collection, DataError> {
+    let folder = &options.path;
+    let photos = Photos::below(folder, &IMAGE_FOLDERS, options.images.as_deref());
+    let nothing = |expected| DataError::NotFound { path: folder.clone(), expected };
+    if photos.is_empty() {
+        return Err(nothing(format!("a folder with {JSON} or {TOKENS}")));
     }
+    let protocol = Protocol::read(options, fine_grained::flickr, &photos)?;
+    let builder = match (find(folder, JSON), find(folder, TOKENS)) {
+        (Some(json), _) => karpathy::open(&json, &photos, protocol)?,
+        (None, Some(tokens)) => open_tokens(folder, &tokens, &photos, protocol)?,
+        (None, None) => return Err(nothing(format!("{JSON} or {TOKENS}"))),
+    };
+    builder.finish()
 }
 
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     TEXT_FOLDERS.iter().map(|text| folder.join(text).join(name)).find(|path| path.is_file())
 }
 
-fn open_tokens(folder: &Path, tokens: &Path, images: &Path) -> Result<Collection, DataError> {
-    let splits = read_splits(folder)?;
-    let mut builder = Builder::new(tokens, "flickr8k");
-    let mut outside = HashSet::new();
-    for (number, line) in (1..).zip(files::read_text(tokens)?.lines()) {
-        let place = Place::Line(number);
-        if line.trim().is_empty() {
-            continue;
-        }
-        let (name, caption) = parse_token(line).ok_or_else(|| DataError::InvalidField {
-            path: tokens.to_owned(),
-            place,
-            field: "name",
-            expected: "NAME.jpg#NUMBER, a tab and a caption".into(),
-            found: line.chars().take(60).collect(),
-        })?;
-        let slot = match builder.find_image(name) {
-            Some(slot) => slot,
-            None => match splits.iter().find(|(_, names)| names.contains(name)) {
-                Some(&(split, _)) => {
-                    let source = ImageSource::File(images.join(name));
-                    let labels = Vec::new();
-                    builder
-                        .add_image(place, FoundImage { id: name.into(), source, split, labels })?
-                }
-                None => {
-                    outside.insert(name.to_owned());
-                    continue;
-                }
-            },
-        };
-        builder.add_text(place, slot, caption);
-    }
-    // As published, 91 of the 8,091 photos with captions are in none of the splits.
-    if !outside.is_empty() {
-        builder.fact("in no split", format!("{} photos with captions", outside.len()));
-    }
-    builder.finish()
-}
-
-fn parse_token(line: &str) -> Option<(&str, &str)> {
-    let (key, caption) = line.split_once('\t')?;
-    let (name, _) = key.split_once('#')?;
-    Some((name, caption))
-}
-
-fn read_splits(folder: &Path) -> Result<Vec<(Split, HashSet<String>)>, DataError> {
-    let mut splits = Vec::new();
+fn open_tokens(
+    folder: &Path,
+    tokens: &Path,
+    photos: &Photos,
+    protocol: Protocol,
+) -> Result<Builder, DataError> {
+    let mut lists = Vec::new();
     for (split, name) in SPLITS {
         let Some(path) = find(folder, name) else {
             return Err(DataError::NotFound { path: folder.to_owned(), expected: name.into() });
         };
-        let text = files::read_text(&path)?;
-        splits.push((split, text.lines().map(|line| line.trim().to_owned()).collect()));
+        lists.push((split, path));
     }
-    Ok(splits)
+    let lists = lists.iter().map(|(split, path)| (*split, path.as_path()));
+    let splits = tokens::read_splits(lists, str::to_owned)?;
+    let mut builder = Builder::new(tokens, "flickr8k").under(protocol);
+    let expected = "NAME.jpg#NUMBER, a tab and a caption";
+    let lines = Lines { path: tokens, parse: tokens::token, expected, header: false };
+    lines.add_to(&mut builder, photos, Some(&splits))?;
+    Ok(builder)
 }

@@ -8,25 +8,35 @@
 //! * the split of an image is the split of its texts;
 //! * each image was there when the data set was opened.
 
+mod coco;
 mod collection;
 mod csv;
 pub mod emoji;
+mod entries;
 mod files;
+mod fine_grained;
+mod flickr30k;
 mod flickr8k;
 mod folder;
 mod jsonl;
 mod karpathy;
+mod nuswide;
 mod open;
+mod options;
+mod photos;
+mod protocol;
 mod source;
 mod split;
 mod table;
+mod tokens;
 mod warning;
+mod webdataset;
 
 use std::ops::Range;
 
 pub use collection::Collection;
 pub use csv::read_tags;
-pub use open::{KINDS, open};
+pub use open::{FORMS, HELP, KINDS, open};
 pub use source::ImageSource;
 pub use split::{Split, UnknownSplit};
 pub use warning::{StandardCount, Warning, WarningKind};

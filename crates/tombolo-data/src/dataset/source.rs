@@ -1,7 +1,9 @@
 //! Where an image's bytes are.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use crate::image::ImageError;
 
@@ -17,6 +19,17 @@ pub enum ImageSource {
         /// The encoded image.
         bytes: &'static [u8],
     },
+    /// A stretch of a file that holds many, as a shard of WebDataset does.
+    Member {
+        /// The file.
+        archive: PathBuf,
+        /// The member's name within it.
+        name: String,
+        /// Where its bytes begin.
+        offset: u64,
+        /// How many there are.
+        length: u64,
+    },
 }
 
 impl ImageSource {
@@ -30,6 +43,10 @@ impl ImageSource {
                 .map(Cow::Owned)
                 .map_err(|source| ImageError::Read { path: path.clone(), source }),
             Self::Embedded { bytes, .. } => Ok(Cow::Borrowed(bytes)),
+            Self::Member { archive, name, offset, length } => {
+                let read = read_stretch(archive, *offset, *length).map(Cow::Owned);
+                read.map_err(|source| ImageError::Read { path: archive.join(name), source })
+            }
         }
     }
 
@@ -38,8 +55,22 @@ impl ImageSource {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Embedded { name, .. } => format!("embedded {name}"),
+            Self::Member { archive, name, .. } => archive.join(name).display().to_string(),
         }
     }
+}
+
+fn read_stretch(path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let end =
+        offset.checked_add(length).filter(|end| file.metadata().is_ok_and(|m| *end <= m.len()));
+    if end.is_none() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 // Derived, a failing test would print the whole picture.

@@ -57,16 +57,25 @@ const fn counts(train: usize, val: usize, test: usize) -> [StandardCount; 3] {
     ]
 }
 
-/// Karpathy's splits by the name in field `dataset`; COCO's training images are 82,783 of `train`
-/// and 30,504 of `restval`.
+/// Karpathy's splits by the name in field `dataset`; COCO's training images are 82,783 of `train` and 30,504 of
+/// `restval`. The official splits of COCO by year, whose test images have no captions, and those of NUS-WIDE, which has
+/// no val.
 pub(super) fn standard_counts(dataset: &str) -> &'static [StandardCount] {
     const FLICKR8K: [StandardCount; 3] = counts(6_000, 1_000, 1_000);
     const FLICKR30K: [StandardCount; 3] = counts(29_000, 1_014, 1_000);
     const COCO: [StandardCount; 3] = counts(113_287, 5_000, 5_000);
+    const COCO_2014: [StandardCount; 3] = counts(82_783, 40_504, 0);
+    const COCO_2017: [StandardCount; 3] = counts(118_287, 5_000, 0);
+    const NUSWIDE: [StandardCount; 3] = counts(161_789, 0, 107_859);
+    const NUSWIDE_10K: [StandardCount; 3] = counts(8_000, 1_000, 1_000);
     match dataset {
         "flickr8k" => &FLICKR8K,
         "flickr30k" => &FLICKR30K,
         "coco" => &COCO,
+        "coco2014" => &COCO_2014,
+        "coco2017" => &COCO_2017,
+        "nuswide" => &NUSWIDE,
+        "nuswide-10k" => &NUSWIDE_10K,
         _ => &[],
     }
 }

@@ -11,7 +11,11 @@ use walkdir::{DirEntry, WalkDir};
 use super::{Found, IndexItem, ItemList, Skipped, caption};
 use crate::library::Stamp;
 
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+const EXTENSIONS: &[&str] = if cfg!(feature = "heif") {
+    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"]
+} else {
+    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"]
+};
 
 /// The pictures that are there, by path without repeats, and where others would be.
 #[derive(Debug, Default)]
@@ -81,6 +85,9 @@ pub(super) fn items(list: ItemList) -> Listing {
     for IndexItem { path, source, caption } in list.items {
         let stamp = match &source {
             ImageSource::File(file) => file.metadata().map(|metadata| stamp_of(&metadata)),
+            ImageSource::Member { archive, length, .. } => {
+                archive.metadata().map(|metadata| Stamp { size: *length, ..stamp_of(&metadata) })
+            }
             ImageSource::Embedded { bytes, .. } => Ok(Stamp {
                 size: bytes.len() as u64,
                 // Embedded bytes have no time; their hash changes when they do.
@@ -162,7 +169,7 @@ fn caption_beside(photo: &Path) -> Option<(i64, PathBuf)> {
 }
 
 fn is_photo(path: &Path) -> bool {
-    has_extension(path, &EXTENSIONS)
+    has_extension(path, EXTENSIONS)
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {

@@ -13,8 +13,7 @@ const SAMPLES: usize = 5;
 /// Show what a data set holds: counts, splits, warnings, samples
 #[derive(Args)]
 pub struct Arguments {
-    /// emoji[:LANG,…], flickr8k:DIR, karpathy:FILE.json[,images=DIR], csv:FILE, jsonl:FILE or folder:DIR
-    #[arg(value_name = "DATASET")]
+    #[arg(value_name = "DATASET", help = dataset::FORMS, long_help = dataset::HELP)]
     dataset: String,
 }
 
