@@ -85,23 +85,7 @@ impl Joined {
         texts: &EmbeddingMatrix,
         images: &EmbeddingMatrix,
     ) -> Result<Option<Retrieval>> {
-        if self.query_texts.is_empty() {
-            return Ok(None);
-        }
-        let texts = map.map_texts(&texts.select(&self.texts))?;
-        let images = map.map_images(images)?;
-        let gallery = Gallery {
-            images: &images,
-            texts: &texts,
-            image_of_text: &self.image_of_text,
-            query_images: &self.query_images,
-            query_texts: &self.query_texts,
-        };
-        let restricted = if self.everything { None } else { Some(gallery.queries_only()) };
-        Ok(Some(match &restricted {
-            Some(restricted) => restricted.as_gallery().retrieval()?,
-            None => gallery.retrieval()?,
-        }))
+        self.validate_roles(map, (texts, images), &|row, _| Role::Query(row))
     }
 
     /// The pairs to train on: all of them, or those of the curriculum's groups.

@@ -35,6 +35,7 @@ fn the_official_files_give_captions_categories_and_counts() {
         fact(&*data, "objects").unwrap(),
         "1 images with several, 0 with one, 1 without, of 2 categories"
     );
+    assert_eq!([data.objects(0), data.objects(1)], [Some(0), Some(3)]);
     assert_eq!(data.count(Split::Val).images, 2);
     assert!(notices(&*data).contains(
         &"split val: 2 images found, 40504 in the standard split of coco2014".to_owned()

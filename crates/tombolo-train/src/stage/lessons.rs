@@ -80,21 +80,25 @@ fn examples(image_of_text: &[usize], group_of_text: &[Group]) -> (Captions, Vec<
     (all, groups)
 }
 
-/// As many epochs as there are groups see each example once, those of one image in different epochs.
+/// As many epochs as there are groups see each example once, those of one image in different epochs, and as many
+/// examples in each.
 fn mixed(captions: &Captions, groups: usize, epochs: usize, seed: u64) -> Vec<Vec<usize>> {
     let mut examples_of = BTreeMap::<u32, Vec<usize>>::new();
     for example in 0..captions.len() {
         examples_of.entry(captions.image(example)).or_default().push(example);
     }
+    let mut images: Vec<Vec<usize>> = examples_of.into_values().collect();
     let mut all = Vec::new();
     for round in 0..epochs.div_ceil(groups) {
         let mut rng = epoch_rng(seed, "curriculum", round);
         let mut parts = vec![Vec::new(); groups];
-        let mut places: Vec<usize> = (0..groups).collect();
-        for examples in examples_of.values() {
-            places.shuffle(&mut rng);
-            for (&example, &place) in examples.iter().zip(&places) {
-                parts[place].push(example);
+        images.shuffle(&mut rng);
+        // Images of as many examples are dealt out in turn, so that no part gets more of them.
+        images.sort_by_key(Vec::len);
+        for (turn, examples) in images.iter_mut().enumerate() {
+            examples.shuffle(&mut rng);
+            for (place, &example) in (turn..).zip(examples.iter()) {
+                parts[place % groups].push(example);
             }
         }
         all.extend(parts);
@@ -158,6 +162,7 @@ mod tests {
             let images = mixed.of(epoch).iter().map(|&item| mixed.captions.image(item));
             assert_eq!(images.collect::<HashSet<_>>().len(), mixed.of(epoch).len());
             assert_eq!(groups_of(&mixed, epoch).len(), 3);
+            assert!((19..=21).contains(&mixed.of(epoch).len()));
         }
         assert_ne!(mixed.of(0), lessons(Order::Mixed, 6, 6).of(0));
     }

@@ -175,7 +175,7 @@ mod tests {
         let copies = copies(&texts, &names, 3).unwrap();
         assert_eq!(copies.copied, [0, 0, 1]);
         assert_ne!(copies.texts[0], texts[0]);
-        assert_eq!(copies.texts[2], "a b and true is true");
+        assert_eq!(copies.texts[2], "a b and true is true.");
     }
 
     #[test]

@@ -84,8 +84,11 @@ impl Instances {
             let categories = seen(id).map_or(&[][..], |(_, categories)| categories);
             categories.iter().map(|category| self.names[category].clone()).collect()
         });
-        for image in builder.images() {
-            counts[seen(&image.id).map_or(0, |(objects, _)| *objects).min(2)] += 1;
+        let objects = |id: &str| seen(id).map_or(0, |(objects, _)| *objects);
+        let objects: Vec<usize> = builder.images().iter().map(|image| objects(&image.id)).collect();
+        for (index, objects) in objects.into_iter().enumerate() {
+            counts[objects.min(2)] += 1;
+            builder.count_objects(index, objects);
         }
         let [none, one, several] = counts;
         builder.fact(
