@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tombolo_data::dataset::Dataset;
-use tombolo_eval::{Gallery, Retrieval};
+use tombolo_eval::{BothRankings, Gallery, Retrieval};
 use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -111,14 +111,34 @@ impl Joined {
         self.query_texts.iter().map(|&text| (self.texts[text], self.image_of_text[text])).collect()
     }
 
+    /// The ranks that [`Joined::validate`] makes metrics of.
+    pub(crate) fn rankings(
+        &self,
+        map: &Map,
+        texts: &EmbeddingMatrix,
+        images: &EmbeddingMatrix,
+    ) -> Result<Option<BothRankings>> {
+        self.rankings_by_role(map, (texts, images), &|row, _| Role::Query(row))
+    }
+
     /// Retrieval of a part of the validation split, ranked against all that the split is ranked against. `role`: of
     /// a text and its image, by their rows. None if there are no queries.
     pub(crate) fn validate_roles(
         &self,
         map: &Map,
-        (texts, images): (&EmbeddingMatrix, &EmbeddingMatrix),
+        vectors: (&EmbeddingMatrix, &EmbeddingMatrix),
         role: &dyn Fn(usize, usize) -> Role,
     ) -> Result<Option<Retrieval>> {
+        let rankings = self.rankings_by_role(map, vectors, role)?;
+        Ok(rankings.map(|rankings| rankings.retrieval()).transpose()?)
+    }
+
+    fn rankings_by_role(
+        &self,
+        map: &Map,
+        (texts, images): (&EmbeddingMatrix, &EmbeddingMatrix),
+        role: &dyn Fn(usize, usize) -> Role,
+    ) -> Result<Option<BothRankings>> {
         let gallery_images: Vec<usize> = match self.everything {
             true => (0..images.len()).collect(),
             false => self.query_images.clone(),
@@ -150,7 +170,7 @@ impl Joined {
             query_images: &query_images,
             query_texts: &query_texts,
         };
-        Ok(Some(gallery.retrieval()?))
+        Ok(Some(gallery.rankings()?))
     }
 
     /// The probability of a match by score, fitted on the even images of the validation split and their

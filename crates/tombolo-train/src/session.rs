@@ -301,7 +301,7 @@ impl<'a> Session<'a> {
         let steps = settings.members * pairs.steps(settings, self.settings.seed);
         self.begin(format!("stage map: {} pairs", pairs.texts.len()), steps);
         let validate =
-            |map: &Map| Ok(joined.validate(map, texts, images)?.map(|retrieval| retrieval.rsum));
+            |map: &Map| Ok(joined.rankings(map, texts, images)?.map(|rankings| rankings.rsum()));
         let device = &self.backbones.device;
         let task = map::Task { pairs, settings, device, validate: &validate };
         let map::Found { map, regularisation } = map::train(&task, &mut self.context())?;
