@@ -4,7 +4,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
+mod datasets;
+mod http;
 mod joint;
+mod killed;
 mod library;
 mod serve;
 mod starter;
