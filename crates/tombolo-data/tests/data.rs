@@ -1,5 +1,5 @@
 //! Whole files in, data sets and pixels out.
-#![allow(clippy::unwrap_used)] // The lint spares test functions, not their helpers.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // The lints spare test functions, not their helpers.
 
 #[path = "data/coco.rs"]
 mod coco;

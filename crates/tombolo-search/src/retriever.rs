@@ -94,7 +94,11 @@ impl Retriever for Library {
         options: &SearchOptions<'_>,
         which: &PageOptions,
     ) -> Result<Page, SearchError> {
-        let plain = which.filter.is_empty() && which.order == Order::Match && which.after.is_none();
+        let all_are_hits = which.filter.is_empty() && which.least.is_none();
+        let plain = which.filter.is_empty()
+            && which.order == Order::Match
+            && which.after.is_none()
+            && (all_are_hits || !which.count);
         match wanted {
             Wanted::Near(query) if plain => {
                 let mut hits: Vec<Hit> = self.search(query, options)?;
@@ -103,7 +107,8 @@ impl Retriever for Library {
                 hits.retain(|hit| f64::from(hit.score) >= least);
                 let whole = full && hits.len() == options.top;
                 let next = hits.last().filter(|_| whole).map(|hit| hit.cursor(which.order));
-                Ok(Page { hits, next })
+                let total = which.count.then(|| self.len()).transpose()?;
+                Ok(Page { hits, next, total })
             }
             _ => self.page(wanted, options, which),
         }

@@ -43,6 +43,14 @@ pub enum DecodeError {
         /// [`Limits::max_pixels`](super::Limits).
         max: u64,
     },
+    /// More than the decoder itself takes; nothing was decoded.
+    #[error("the {format} picture is larger than its decoder takes: {why}")]
+    BeyondDecoder {
+        /// The format.
+        format: &'static str,
+        /// In the decoder's words.
+        why: String,
+    },
     /// More memory than allowed; nothing was decoded.
     #[error("expected at most {max} bytes {what}, found {found}")]
     TooManyBytes {
@@ -80,7 +88,9 @@ impl DecodeError {
             }
             Self::NotBuilt { .. } => "convert it to JPEG, or build with `--features heif`",
             Self::NotAPicture { .. } | Self::Unsupported { .. } => "convert it to JPEG or PNG",
-            Self::TooManyPixels { .. } | Self::TooManyBytes { .. } => "scale the picture down",
+            Self::TooManyPixels { .. } | Self::TooManyBytes { .. } | Self::BeyondDecoder { .. } => {
+                "scale the picture down"
+            }
             Self::NoPixels { .. } => "remove the file",
         }
     }

@@ -104,6 +104,9 @@ fn exif(handle: &ImageHandle) -> Option<Vec<u8>> {
 fn describe(format: &'static str, error: HeifError) -> DecodeError {
     match error.sub_code {
         HeifErrorSubCode::EndOfData => DecodeError::Truncated { format },
+        HeifErrorSubCode::SecurityLimitExceeded => {
+            DecodeError::BeyondDecoder { format, why: error.message }
+        }
         _ => damaged(format, &error.message),
     }
 }

@@ -33,7 +33,7 @@ fn the_official_files_give_captions_categories_and_counts() {
     assert!(data.images()[0].labels.is_empty());
     assert_eq!(
         fact(&*data, "objects").unwrap(),
-        "1 images with several, 0 with one, 1 without, of 2 categories"
+        "1 images with several, 0 with one, 1 with none known, of 2 categories"
     );
     assert_eq!([data.objects(0), data.objects(1)], [Some(0), Some(3)]);
     assert_eq!(data.count(Split::Val).images, 2);

@@ -237,7 +237,9 @@ impl Finding<'_> {
         let hits: Vec<Hit> =
             (1..).zip(scored).map(|(rank, (score, item))| Hit { rank, score, item }).collect();
         let next = hits.last().filter(|_| more).map(|hit| hit.cursor(which.order));
-        Ok(Page { hits, next })
+        let can_count = which.count && which.filter.is_empty() && which.least.is_none();
+        let total = can_count.then(|| self.cluster.len()).transpose()?;
+        Ok(Page { hits, next, total })
     }
 
     fn too_many(&self) -> SearchError {

@@ -78,6 +78,8 @@ pub struct PageOptions {
     pub order: Order,
     /// Go on after the page that gave this as its `next`.
     pub after: Option<Cursor>,
+    /// Count the hits of all pages too, which takes a look at every record.
+    pub count: bool,
 }
 
 impl PageOptions {
@@ -93,6 +95,9 @@ pub struct Page {
     pub hits: Vec<Hit>,
     /// None after the last.
     pub next: Option<Cursor>,
+    /// Hits of all pages, where [`PageOptions::count`] asked for them and they can be counted: always in a [`Library`]; on a
+    /// cluster without filter and bar alone.
+    pub total: Option<usize>,
 }
 
 /// A place between two hits. What is indexed or forgotten meanwhile moves no other hit over it.
@@ -171,10 +176,12 @@ impl Library {
         let allowed = self.allowed(snapshot, which)?;
         let (records, condition) = (&self.records(), which.filter.condition());
         let paging = Paging { records, condition, scores, which, top: options.top };
-        match which.order {
+        let total = which.count.then(|| paging.total()).transpose()?;
+        let page = match which.order {
             Order::Match => paging.by_score(&allowed),
             Order::Newest | Order::Oldest => paging.by_moment(snapshot.raw.rows().len()),
-        }
+        }?;
+        Ok(Page { total, ..page })
     }
 
     /// A score for each row; log odds for members of a set.
@@ -323,7 +330,16 @@ impl Paging<'_> {
         let ranked = (1..).zip(found).map(|(rank, (score, item))| Hit { rank, score, item });
         let hits: Vec<Hit> = ranked.collect();
         let next = hits.last().filter(|_| more).map(|hit| hit.cursor(self.which.order));
-        Page { hits, next }
+        Page { hits, next, total: None }
+    }
+
+    /// Hits of all pages. Photos of the same bytes share a row.
+    fn total(&self) -> Result<usize, SearchError> {
+        let mut total = 0;
+        // Rows that came after the vectors were mapped belong to the next search.
+        let is_hit = |row: usize| self.scores.get(row).is_some_and(|s| self.which.is_enough(*s));
+        self.records.rows_of_items(&self.condition, |row| total += usize::from(is_hit(row)))?;
+        Ok(total)
     }
 }
 

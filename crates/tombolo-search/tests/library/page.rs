@@ -171,3 +171,29 @@ fn a_wrong_time_and_a_wrong_cursor_are_refused() {
     let error = attempt(PageOptions { after, ..Default::default() });
     assert!(matches!(error, SearchError::Cursor { .. }));
 }
+
+#[test]
+fn hits_of_all_pages_are_counted_where_asked_for() {
+    let desk = mixed();
+    // The same bytes at another path share a row, and are a hit more.
+    std::fs::copy(desk.path("photos/red.png"), desk.path("photos/red again.png")).unwrap();
+    desk.index(&["photos"]);
+    let library = desk.library();
+    let total = |wanted: &Wanted, which: PageOptions| {
+        let page = page(&library, wanted, 2, &PageOptions { count: true, ..which.clone() });
+        let found = all_pages(&library, wanted, 2, &which).len();
+        assert_eq!(page.total, Some(found));
+        found
+    };
+    assert_eq!(total(&Wanted::All, PageOptions::default()), 6);
+    let near = Wanted::Near(vector_of([255, 0, 0]).to_vec());
+    assert_eq!(total(&near, PageOptions::default()), 6);
+    let enough = PageOptions { least: Some(0.0), ..Default::default() };
+    assert_eq!(total(&members("red", ODDS), enough.clone()), 4, "red twice, yellow and white");
+    for order in [Order::Newest, Order::Oldest] {
+        assert_eq!(total(&members("red", ODDS), PageOptions { order, ..enough.clone() }), 4);
+    }
+    let filter = Filter { path: Some("*/red*".into()), ..Default::default() };
+    assert_eq!(total(&near, PageOptions { filter, ..Default::default() }), 2);
+    assert_eq!(page(&library, &near, 2, &PageOptions::default()).total, None);
+}

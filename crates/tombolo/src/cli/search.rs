@@ -264,7 +264,7 @@ fn page_options(arguments: &Arguments, asked: &Asked) -> anyhow::Result<PageOpti
     let filter = arguments.filter.filter()?;
     let after = arguments.after.as_deref().map(str::parse).transpose()?;
     let least = asked.least(arguments.min_probability, order);
-    Ok(PageOptions { filter, least, order, after })
+    Ok(PageOptions { filter, least, order, after, count: false })
 }
 
 /// The mapped unit vector of a photo in a file.

@@ -8,6 +8,7 @@ mod guard;
 mod items;
 mod metrics;
 mod openapi;
+mod patience;
 mod request;
 mod search;
 mod site;
@@ -33,6 +34,7 @@ use tombolo_search::Retriever;
 use self::engine::Engines;
 use self::error::ApiError;
 use self::metrics::Metrics;
+use self::patience::Patience;
 use self::state::{Shared, State};
 use crate::cli::Global;
 
@@ -41,6 +43,9 @@ const CONNECTIONS: usize = 512;
 
 /// How long a client may take to say what it wants.
 const HEAD: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what it asked for.
+const TAKE: Duration = Duration::from_secs(30);
 
 /// How long requests may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -153,7 +158,8 @@ async fn serve(listener: &TcpListener, router: Router) {
         // An answer goes out at once; without it the next request may wait 40 ms for the acknowledgement.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Patience::new(stream, TAKE));
+        let connection = graceful.watch(http.serve_connection(stream, service));
         tokio::spawn(async move {
             // A client that breaks off is no concern of ours.
             let _ = connection.await;

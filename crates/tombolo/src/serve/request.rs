@@ -42,6 +42,9 @@ pub struct SearchRequest {
     sort: Option<Sort>,
     /// The `next` of the page before
     after: Option<String>,
+    /// Whether to count the hits of all pages, which takes a look at every record
+    #[serde(default)]
+    count: bool,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -166,7 +169,8 @@ impl SearchRequest {
         let filter = Filter::from(self.filter.take().unwrap_or_default());
         filter.check()?;
         let after = self.after.as_deref().map(str::parse).transpose()?;
-        Ok(Wish { top, min_probability, which: PageOptions { filter, least: None, order, after } })
+        let which = PageOptions { filter, least: None, order, after, count: self.count };
+        Ok(Wish { top, min_probability, which })
     }
 }
 

@@ -19,6 +19,9 @@ pub struct SearchResponse {
     hits: Vec<HitBody>,
     /// To give as `after` for the next page; null after the last
     next: Option<String>,
+    /// Hits of all pages, where `count` asked for them; on a cluster only without filter and least probability
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<usize>,
 }
 
 /// A photo found.
@@ -124,5 +127,6 @@ fn respond(
         let scores = asked.scores(&hit);
         HitBody::new(hit.rank, scores, hit.item)
     });
-    Ok(SearchResponse { hits: hits.collect(), next: found.next.map(|next| next.to_string()) })
+    let next = found.next.map(|next| next.to_string());
+    Ok(SearchResponse { hits: hits.collect(), next, total: found.total })
 }

@@ -6,7 +6,11 @@
 
 mod curriculum;
 mod evaluation;
+mod attacks;
+mod datasets;
+mod http;
 mod joint;
+mod killed;
 mod library;
 mod serve;
 mod starter;

@@ -94,7 +94,7 @@ impl Instances {
         builder.fact(
             "objects",
             format!(
-                "{several} images with several, {one} with one, {none} without, of {} categories",
+                "{several} images with several, {one} with one, {none} with none known, of {} categories",
                 self.names.len()
             ),
         );

@@ -75,6 +75,27 @@ impl Records {
         self.check(read())
     }
 
+    /// Shows the row of each item that passes a filter, in no order.
+    pub(crate) fn rows_of_items(
+        &self,
+        condition: &Condition,
+        mut see: impl FnMut(usize),
+    ) -> Found<()> {
+        let sql = format!(
+            "SELECT vector_row FROM items WHERE vector_row IS NOT NULL AND {}",
+            condition.sql
+        );
+        let mut read = || {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(rusqlite::params_from_iter(&condition.values))?;
+            while let Some(row) = rows.next()? {
+                see(row.get(0)?);
+            }
+            Ok(())
+        };
+        self.check(read())
+    }
+
     /// Shows items that pass a filter by time, the latest or the earliest first, those after a time and id, until `see`
     /// has seen enough.
     pub(crate) fn by_moment(
