@@ -14,6 +14,7 @@ use tombolo_data::image::{Filter, Fit, Preprocess};
 pub use efficientnet::{EfficientNet, Variant};
 pub use preprocessing::Preprocessing;
 pub use vit::{Vit, VitConfig};
+pub(crate) use vit::{patch_projection, patch_rows};
 
 use self::preprocessing::View;
 use crate::error::{ModelError, Result};

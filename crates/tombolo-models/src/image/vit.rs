@@ -31,8 +31,8 @@ const DINO: Names = Names {
     scales: Some(["layer_scale1", "layer_scale2"]),
 };
 
-const QKV: [&str; 3] =
-    ["attention.attention.query", "attention.attention.key", "attention.attention.value"];
+const QKV: &[&str] =
+    &["attention.attention.query", "attention.attention.key", "attention.attention.value"];
 
 /// `config.json` of a ViT or DINOv2 checkpoint, as far as the encoder needs it.
 #[derive(Clone, Debug, Deserialize)]
@@ -135,7 +135,8 @@ impl Vit {
         let class = tensors.get(&format!("{embeddings}.cls_token"), &[1, 1, hidden])?;
         let positions = format!("{embeddings}.position_embeddings");
         let positions = tensors.get(&positions, &[1, grid * grid + 1, hidden])?;
-        let patches = projection(&tensors, &embeddings, &config)?;
+        let projection = format!("{embeddings}.patch_embeddings.projection");
+        let patches = patch_projection(&tensors, &projection, hidden, config.patch_size)?;
         let names = if config.is_dino() { &DINO } else { &VIT };
         let layer = |i| {
             let name = format!("{prefix}encoder.layer.{i}");
@@ -191,13 +192,13 @@ impl Vit {
 
 /// The patch projection, a convolution `[hidden, 3, patch, patch]`, as a linear layer over rows of pixels with
 /// their channels last.
-fn projection(
+pub(crate) fn patch_projection(
     tensors: &MappedTensors,
-    embeddings: &str,
-    config: &VitConfig,
+    name: &str,
+    hidden: usize,
+    patch: usize,
 ) -> Result<FrozenLinear, CheckpointError> {
-    let (hidden, taps) = (config.hidden_size, config.patch_size * config.patch_size);
-    let name = format!("{embeddings}.patch_embeddings.projection");
+    let taps = patch * patch;
     let weight = tensors.get(&format!("{name}.weight"), &[hidden, 3 * taps])?;
     let mut flat = vec![0.0; weight.len()];
     for (index, value) in weight.iter().enumerate() {
