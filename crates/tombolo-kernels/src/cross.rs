@@ -15,13 +15,7 @@ use crate::tiles::Rows;
 ///
 /// # Panics
 /// If the lengths do not agree, `heads` does not divide `dim`, or `memory` is empty.
-pub fn attend_over(
-    queries: &[f32],
-    memory: &[f32],
-    dim: usize,
-    heads: usize,
-    out: &mut [f32],
-) {
+pub fn attend_over(queries: &[f32], memory: &[f32], dim: usize, heads: usize, out: &mut [f32]) {
     let (rows, others) = (queries.len() / dim, memory.len() / (2 * dim));
     assert_eq!((queries.len(), out.len()), (rows * dim, rows * dim), "rows of cross-attention");
     assert!(others > 0 && memory.len() == others * 2 * dim, "memory of cross-attention");
@@ -32,12 +26,8 @@ pub fn attend_over(
     let mut weights = Vec::new();
     for head in 0..heads {
         let start = head * depth;
-        let other = |from: usize| Rows {
-            values: &memory[from..],
-            count: others,
-            depth,
-            stride: 2 * dim,
-        };
+        let other =
+            |from: usize| Rows { values: &memory[from..], count: others, depth, stride: 2 * dim };
         panels.pack_transposed(other(start));
         let width = panels.padded_columns();
         weights.resize(rows * width, 0.0);
@@ -103,7 +93,8 @@ mod tests {
                 ((product(first) + product(first + 1)) / 2f32.sqrt()).exp()
             };
             let total: f32 = (0..others).map(weight).sum();
-            let sum: f32 = (0..others).map(|o| weight(o) * memory[o * 2 * dim + dim + column]).sum();
+            let sum: f32 =
+                (0..others).map(|o| weight(o) * memory[o * 2 * dim + dim + column]).sum();
             assert!((found - sum / total).abs() < 1e-5, "expected {}, found {found}", sum / total);
         }
     }

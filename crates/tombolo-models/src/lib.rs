@@ -15,5 +15,6 @@ pub mod settings;
 pub mod text;
 pub mod tower;
 pub mod weights;
+pub mod zoo;
 
 pub use error::{ModelError, Result};

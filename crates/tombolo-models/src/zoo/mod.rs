@@ -3,6 +3,10 @@
 //! Each architecture is a folder here with its two halves and a line in [`ARCHITECTURES`]. A half is loaded by itself:
 //! a search by words never reads the weights of the half that sees pictures.
 
+pub mod blip;
+#[cfg(test)]
+mod golden;
+
 use candle_core::{Device, Tensor};
 use tombolo_data::image::Preprocess;
 

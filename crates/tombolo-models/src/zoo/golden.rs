@@ -1,0 +1,86 @@
+//! What tests of the zoo share: golden files, and checkpoints with a defect.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+
+use super::Files;
+use crate::checkpoint::{HostTensor, MappedTensors, Tensors, safetensors};
+use crate::error::Result;
+use crate::settings::read_json;
+
+const TOLERANCE: f32 = 1e-4;
+
+pub(super) fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../parity").join(name).join("tiny")
+}
+
+pub(super) fn open(dir: &Path) -> Files {
+    let tensors = MappedTensors::open(&dir.join("model.safetensors")).unwrap();
+    Files { config: read_json(&dir.join("config.json")).unwrap(), tensors, dir: dir.into() }
+}
+
+/// The tensors that the reference made, and the token ids that it made them of.
+pub(super) fn expected(dir: &Path) -> (Tensors, Vec<Vec<u32>>) {
+    let inputs: serde_json::Value = read_json(&dir.join("inputs.json")).unwrap();
+    let ids = serde_json::from_value(inputs["sequences"].clone()).unwrap();
+    (safetensors::read(&dir.join("expected.safetensors")).unwrap(), ids)
+}
+
+/// Pictures `[batch, 3, height, width]` as ours, `[height, width, 3]` each.
+pub(super) fn channels_last(pixels: &HostTensor) -> Vec<Vec<f32>> {
+    let [batch, channels, height, width] = pixels.shape[..] else { panic!("{:?}", pixels.shape) };
+    let area = height * width;
+    let picture = |b: usize| {
+        let at = move |place: usize, c: usize| pixels.data[(b * channels + c) * area + place];
+        (0..area).flat_map(move |place| (0..channels).map(move |c| at(place, c))).collect()
+    };
+    (0..batch).map(picture).collect()
+}
+
+/// Whether the norm of the difference is small beside the norm of what is expected.
+pub(super) fn assert_near(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| x * x).sum::<f32>().sqrt();
+    let difference = norm(&mut found.iter().zip(expected).map(|(f, e)| f - e));
+    let relative = difference / norm(&mut expected.iter().copied());
+    assert!(relative < TOLERANCE, "relative error {relative}");
+}
+
+pub(super) fn assert_tensor(found: &Tensor, expected: &HostTensor) {
+    assert_eq!(found.dims(), expected.shape);
+    assert_near(&flat(found), &expected.data);
+}
+
+pub(super) fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Takes each tensor out of a checkpoint in turn, and gives it another shape in turn: `load` must refuse both, by name,
+/// whatever tensor it is.
+pub(super) fn assert_every_tensor_is_checked(dir: &Path, load: impl Fn(&Files) -> Result<()>) {
+    let whole = safetensors::read(&dir.join("model.safetensors")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(dir.join("config.json"), folder.path().join("config.json")).unwrap();
+    let write = |tensors: &Tensors| {
+        let entries: Vec<_> =
+            tensors.iter().map(|(n, t)| (n.as_str(), &t.shape[..], &t.data[..])).collect();
+        let path = folder.path().join("model.safetensors");
+        safetensors::write(&path, &entries, &BTreeMap::new()).unwrap();
+        load(&open(folder.path()))
+    };
+    write(&whole).unwrap();
+    // PyTorch counts the batches that a batch norm saw; nothing reads that.
+    let names = whole.keys().filter(|name| !name.ends_with("num_batches_tracked"));
+    for name in names {
+        let mut without = whole.clone();
+        let tensor = without.remove(name).unwrap();
+        let message = write(&without).expect_err(name).to_string();
+        assert!(message.contains(&format!("expected a tensor `{name}`")), "{message}");
+        let longer = [tensor.data, vec![0.0; 1]].concat();
+        without.insert(name.clone(), HostTensor { shape: vec![longer.len()], data: longer });
+        let message = write(&without).expect_err(name).to_string();
+        assert!(message.contains(&format!("tensor `{name}`: expected shape")), "{message}");
+    }
+}
