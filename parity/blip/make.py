@@ -7,6 +7,8 @@ Tolerance: relative error 1e-4 (norm of the difference over norm of the expected
 
 writes
     tiny/config.json, tiny/model.safetensors   a seeded random BlipForImageTextRetrieval
+    tiny/tokenizer.json, tiny/preprocessor_config.json
+                                               a WordPiece tokenizer of letters and a few words; a processor for its size
     tiny/inputs.json                           {"sequences": [[token id]]}, without padding
     tiny/expected.safetensors                  pixel_values [3, 3, 32, 32]; image_states [3, 1 + 16, 32] (after the final norm);
                                                image_embeds [3, 24], text_embeds [4, 24] (unit length);
@@ -19,10 +21,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.nn.functional import normalize
-from transformers import BlipConfig, BlipForImageTextRetrieval
+from transformers import BlipConfig, BlipForImageTextRetrieval, BlipImageProcessor
 
 HERE = Path(__file__).parent
+WORDS = "a the in on of red green blue grey field sky dog cat snow grass runs sits photo black white".split()
 
 
 def model():
@@ -51,11 +55,25 @@ def padded(sequences):
     return ids, mask
 
 
+def tokenizer():
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters[1:], *(f"##{letter}" for letter in letters)]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    assert len(vocabulary) <= 90
+    made = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+    return made
+
+
 if __name__ == "__main__":
     model = model()
     folder = HERE / "tiny"
     folder.mkdir(exist_ok=True)
     model.save_pretrained(folder)
+    tokenizer().save(str(folder / "tokenizer.json"), pretty=False)
+    BlipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     pixels = torch.randn(3, 3, 32, 32)
     sequences = [torch.randint(1, 90, (n,)).tolist() for n in (11, 2, 7, 4)]
     ids, mask = padded(sequences)

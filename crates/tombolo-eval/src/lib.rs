@@ -21,6 +21,7 @@ mod metrics;
 mod rank;
 mod rankings;
 mod relevance;
+mod rerank;
 mod scores;
 
 pub use calibration::Calibration;
@@ -31,3 +32,4 @@ pub use metrics::DirectionMetrics;
 pub use rank::rank;
 pub use rankings::Rankings;
 pub use relevance::Relevance;
+pub use rerank::{candidates, reranked};

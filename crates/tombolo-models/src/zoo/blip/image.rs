@@ -1,14 +1,16 @@
-//! BLIP's picture encoder: a ViT with its queries, keys and values in one layer.
+//! BLIP's picture half: a ViT with its queries, keys and values in one layer, read at the class vector.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use tombolo_kernels::{Activation, unit_norm};
+use tombolo_kernels::Activation;
 
-use super::config::{BlipConfig, VisionConfig};
+use super::Top;
 use crate::checkpoint::Values;
 use crate::encoder::{Encoder, FrozenLinear, Layer, Names, Norm};
 use crate::error::Result;
 use crate::image::{patch_projection, patch_rows};
+use crate::zoo::projection::Projection;
+use crate::zoo::vision::{VisionConfig, host};
 use crate::zoo::{Files, Grid, ImageHalf};
 
 const NAMES: Names = Names {
@@ -28,33 +30,32 @@ pub(super) struct Sight {
     patches: FrozenLinear,
     encoder: Encoder,
     norm: Norm,
-    device: Device,
 }
 
 impl Sight {
-    pub(super) fn load(files: &Files, config: VisionConfig, device: &Device) -> Result<Self> {
-        let tensors = &files.tensors;
-        let (hidden, cells) = (config.hidden_size, config.side() * config.side());
-        let get = |name: &str, shape: &[usize]| {
-            tensors.get(&format!("vision_model.embeddings.{name}"), shape)
-        };
-        let class = get("class_embedding", &[1, 1, hidden])?;
-        let positions = get("position_embedding", &[1, cells + 1, hidden])?;
-        let patches = patch_projection(
-            tensors,
-            "vision_model.embeddings.patch_embedding",
-            hidden,
-            config.patch_size,
-        )?;
+    /// The network below `vision_model.` of a checkpoint.
+    ///
+    /// # Errors
+    /// If a tensor is missing, left over or of another shape, or the settings make no network.
+    pub(super) fn load(files: &Files, device: &Device) -> Result<Self> {
+        let config: VisionConfig = files.settings.section("vision_config")?;
+        let shape = config.shape(files)?;
+        let (tensors, hidden) = (&files.tensors, config.hidden_size);
+        let name = "vision_model.embeddings";
+        let class = tensors.get(&format!("{name}.class_embedding"), &[1, 1, hidden])?;
+        let rows = 1 + config.side().pow(2);
+        let positions = tensors.get(&format!("{name}.position_embedding"), &[1, rows, hidden])?;
+        let patch = format!("{name}.patch_embedding");
+        let patches = patch_projection(tensors, &patch, hidden, config.patch_size, true)?;
         let layer = |index| {
             let name = format!("vision_model.encoder.layers.{index}");
-            Ok(Layer::read(tensors, &name, &NAMES, config.encoder())?)
+            Ok(Layer::read(tensors, &name, &NAMES, shape)?)
         };
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
-        let encoder = Encoder::new(config.encoder(), layers, device)?;
-        let norm = "vision_model.post_layernorm";
-        let norm = Norm::read(tensors, norm, hidden, config.layer_norm_eps)?;
-        Ok(Self { config, class, positions, patches, encoder, norm, device: device.clone() })
+        let encoder = Encoder::new(shape, layers, device)?;
+        let norm = Norm::read(tensors, "vision_model.post_layernorm", hidden, shape.eps)?;
+        files.expect_no_others(&["vision_model."])?;
+        Ok(Self { config, class, positions, patches, encoder, norm })
     }
 
     /// Width of a state.
@@ -62,14 +63,33 @@ impl Sight {
         self.config.hidden_size
     }
 
-    /// States of a picture, that of the class included.
-    pub(super) fn rows(&self) -> usize {
-        1 + self.config.side() * self.config.side()
+    /// How the states of a picture lie.
+    pub(super) fn grid(&self) -> Grid {
+        Grid { class: 1, side: self.config.side() }
     }
 
     /// The states after the last norm, `[pictures · rows, width]`, the class first.
     pub(super) fn states(&self, pictures: &[&[f32]]) -> Result<Vec<f32>> {
-        let (hidden, rows) = (self.width(), self.rows());
+        let lengths = vec![self.grid().rows(); pictures.len()];
+        let x = self.enter(pictures);
+        self.finish(&self.encoder.forward(x, &lengths, &[self.encoder.layers()])?)
+    }
+
+    /// The same, where no place looks at another in the last layer.
+    fn states_apart(&self, pictures: &[&[f32]]) -> Result<Vec<f32>> {
+        let lengths = vec![self.grid().rows(); pictures.len()];
+        self.finish(&self.encoder.forward_apart(self.enter(pictures), &lengths)?)
+    }
+
+    fn finish(&self, states: &Tensor) -> Result<Vec<f32>> {
+        let mut states = host(states)?;
+        states.par_chunks_mut(self.width()).for_each(|row| self.norm.apply(row));
+        Ok(states)
+    }
+
+    /// What the first layer reads.
+    fn enter(&self, pictures: &[&[f32]]) -> Vec<f32> {
+        let (hidden, rows) = (self.width(), self.grid().rows());
         let size = (self.config.image_size, self.config.image_size);
         let mut x = vec![0.0; pictures.len() * rows * hidden];
         x.par_chunks_mut(rows * hidden).zip(pictures).for_each(|(x, picture)| {
@@ -78,46 +98,43 @@ impl Sight {
             self.patches.forward(&patches, Activation::Identity, false, &mut x[hidden..]);
             x.iter_mut().zip(&self.positions[..]).for_each(|(x, p)| *x += p);
         });
-        let lengths = vec![rows; pictures.len()];
-        let x = self.encoder.forward(x, &lengths, &[self.encoder.layers()])?;
-        let mut x = x.flatten_all()?.to_vec1::<f32>()?;
-        x.par_chunks_mut(rows * hidden).for_each(|x| self.norm.apply(x));
-        Ok(x)
+        x
     }
 }
 
 /// The half of BLIP that sees pictures.
-pub(crate) struct BlipImage {
+struct BlipImage {
     sight: Sight,
-    projection: FrozenLinear,
+    projection: Projection,
+}
+
+/// Loads the picture half.
+///
+/// # Errors
+/// If a tensor is missing, left over or of another shape, or the settings make no network.
+pub(super) fn image(files: &Files, device: &Device) -> Result<Box<dyn ImageHalf>> {
+    let sight = Sight::load(files, device)?;
+    let dim = files.settings.section::<Top>("")?.image_text_hidden_size;
+    let projection = Projection::read(&files.tensors, "vision_proj", sight.width(), dim, true)?;
+    Ok(Box::new(BlipImage { sight, projection }))
 }
 
 impl BlipImage {
-    /// # Errors
-    /// If the settings are not BLIP's, or a tensor is missing or has another shape.
-    pub(crate) fn load(files: &Files, device: &Device) -> Result<Self> {
-        let config = BlipConfig::read(files)?;
-        let (width, dim) = (config.vision_config.hidden_size, config.image_text_hidden_size);
-        let projection =
-            FrozenLinear::read(&files.tensors, &["vision_proj".to_owned()], width, dim)?;
-        Ok(Self { sight: Sight::load(files, config.vision_config, device)?, projection })
-    }
-
-    /// States, row by row, in the shared space.
-    fn project(&self, states: &[f32], shape: &[usize]) -> Result<Tensor> {
-        let (width, dim) = (self.width(), self.dim());
-        let mut out = vec![0.0; states.len() / width * dim];
-        let chunks = out.par_chunks_mut(self.sight.rows() * dim);
-        chunks.zip(states.par_chunks(self.sight.rows() * width)).for_each(|(out, states)| {
-            self.projection.forward(states, Activation::Identity, false, out);
-        });
-        Ok(unit_norm(&Tensor::from_vec(out, shape, &self.sight.device)?)?)
+    /// Which rows of each picture in the shared space.
+    fn project(&self, states: &[f32], rows: std::ops::Range<usize>) -> Result<Tensor> {
+        let width = self.width();
+        let pictures = states.chunks_exact(self.grid().rows() * width);
+        let picked: Vec<f32> = pictures
+            .flat_map(|states| &states[rows.start * width..rows.end * width])
+            .copied()
+            .collect();
+        self.projection.forward(&picked)
     }
 }
 
 impl ImageHalf for BlipImage {
     fn dim(&self) -> usize {
-        self.projection.outputs()
+        self.projection.dim()
     }
 
     fn width(&self) -> usize {
@@ -125,27 +142,21 @@ impl ImageHalf for BlipImage {
     }
 
     fn grid(&self) -> Grid {
-        Grid { class: 1, side: self.sight.config.side() }
+        self.sight.grid()
     }
 
     fn embed(&self, pictures: &[&[f32]]) -> Result<Tensor> {
-        let states = self.sight.states(pictures)?;
-        let pictures_states = states.chunks_exact(self.sight.rows() * self.width());
-        let classes: Vec<f32> =
-            pictures_states.flat_map(|states| &states[..self.width()]).copied().collect();
-        self.project(&classes, &[pictures.len(), self.dim()])
+        self.project(&self.sight.states(pictures)?, 0..1)
     }
 
     fn cells(&self, pictures: &[&[f32]]) -> Result<Tensor> {
-        let states = self.sight.states(pictures)?;
-        let shape = (pictures.len(), self.sight.rows(), self.width());
-        Ok(Tensor::from_vec(states, shape, &self.sight.device)?)
+        let shape = (pictures.len(), self.grid().rows(), self.width());
+        Ok(Tensor::from_vec(self.sight.states(pictures)?, shape, &Device::Cpu)?)
     }
 
     fn located(&self, pictures: &[&[f32]]) -> Result<Tensor> {
-        let states = self.sight.states(pictures)?;
-        let rows = self.sight.rows();
-        let all = self.project(&states, &[pictures.len(), rows, self.dim()])?;
-        Ok(all.narrow(1, 1, rows - 1)?.contiguous()?)
+        let rows = 1..self.grid().rows();
+        let located = self.project(&self.sight.states_apart(pictures)?, rows.clone())?;
+        Ok(located.reshape((pictures.len(), rows.len(), self.dim()))?)
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::Device;
 use tombolo_kernels::Activation;
 
-use super::config::BlipConfig;
+use super::bert_config;
 use super::image::Sight;
 use crate::encoder::{CrossEncoder, CrossNames, FrozenLinear, Memory};
 use crate::error::Result;
@@ -20,8 +20,8 @@ const NAMES: CrossNames = CrossNames {
 
 /// The single-stream half of BLIP, a re-ranker: it must see each pair together.
 ///
-/// It always runs on the CPU; the pictures' states may come from another device.
-pub struct BlipMatching {
+/// It reads texts on the CPU; the pictures' states may come from another device.
+pub(crate) struct BlipMatching {
     sight: Sight,
     embeddings: BertEmbeddings,
     encoder: CrossEncoder,
@@ -31,24 +31,20 @@ pub struct BlipMatching {
 
 /// A picture as the matching head looks at it, to be matched with any number of texts: the keys and values of all
 /// layers, in BLIP's base size 42 MB for a picture of 384 pixels a side.
-pub struct Seen(Memory);
+pub(crate) struct Seen(Memory);
 
 impl BlipMatching {
     /// # Errors
-    /// If the settings are not BLIP's, or a tensor is missing or has another shape.
-    pub(crate) fn load(files: &Files, device: &Device) -> Result<Self> {
-        let config = BlipConfig::read(files)?;
-        let (tensors, bert) = (&files.tensors, config.text_config.bert());
-        let embeddings = BertEmbeddings::read(tensors, "text_encoder.embeddings", &bert)?;
-        let encoder = CrossEncoder::read(
-            tensors,
-            "text_encoder.encoder.layer",
-            &NAMES,
-            (bert.encoder(), bert.num_hidden_layers),
-            config.vision_config.hidden_size,
-        )?;
+    /// If a tensor is missing, left over or of another shape, or the settings make no network.
+    pub fn load(files: &Files, device: &Device) -> Result<Self> {
+        let (tensors, bert) = (&files.tensors, bert_config(files)?);
+        let sight = Sight::load(files, device)?;
+        let embeddings = BertEmbeddings::read(tensors, "text_encoder.embeddings", &bert, 0)?;
+        let layers = (bert.encoder(), bert.num_hidden_layers);
+        let name = "text_encoder.encoder.layer";
+        let encoder = CrossEncoder::read(tensors, name, &NAMES, layers, sight.width())?;
         let head = FrozenLinear::read(tensors, &["itm_head".to_owned()], bert.hidden_size, 2)?;
-        let sight = Sight::load(files, config.vision_config, device)?;
+        files.expect_no_others(&["text_encoder.", "itm_head"])?;
         Ok(Self { sight, embeddings, encoder, head })
     }
 
@@ -58,7 +54,7 @@ impl BlipMatching {
     /// If a tensor operation fails.
     pub fn see(&self, pictures: &[&[f32]]) -> Result<Vec<Seen>> {
         let states = self.sight.states(pictures)?;
-        let pictures = states.chunks_exact(self.sight.rows() * self.sight.width());
+        let pictures = states.chunks_exact(self.sight.grid().rows() * self.sight.width());
         Ok(pictures.map(|states| Seen(self.encoder.remember(states))).collect())
     }
 

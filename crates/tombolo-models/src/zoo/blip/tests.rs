@@ -4,13 +4,16 @@ use super::*;
 use crate::zoo::golden::*;
 use crate::zoo::{ImageHalf, TextHalf};
 
+fn halves() -> (Box<dyn TextHalf>, Box<dyn ImageHalf>) {
+    let files = open(&folder("blip"));
+    ((BLIP.text)(&files, &Device::Cpu).unwrap(), (BLIP.image)(&files, &Device::Cpu).unwrap())
+}
+
 #[test]
 fn both_halves_match_transformers() {
     let dir = folder("blip");
     let (expected, ids) = expected(&dir);
-    let files = open(&dir);
-    let image = BlipImage::load(&files, &Device::Cpu).unwrap();
-    let text = BlipText::load(&files, &Device::Cpu).unwrap();
+    let (text, image) = halves();
     let pictures = channels_last(&expected["pixel_values"]);
     let pictures: Vec<&[f32]> = pictures.iter().map(Vec::as_slice).collect();
     assert_tensor(&image.cells(&pictures).unwrap(), &expected["image_states"]);
@@ -43,7 +46,7 @@ fn the_matching_head_matches_transformers() {
 fn a_located_cell_has_unit_length_and_its_own_direction() {
     let dir = folder("blip");
     let (expected, _) = expected(&dir);
-    let image = BlipImage::load(&open(&dir), &Device::Cpu).unwrap();
+    let (_, image) = halves();
     let pictures = channels_last(&expected["pixel_values"]);
     let located = image.located(&[&pictures[0]]).unwrap();
     assert_eq!(located.dims(), [1, 16, 24]);
@@ -56,28 +59,22 @@ fn a_located_cell_has_unit_length_and_its_own_direction() {
 
 #[test]
 fn every_tensor_is_needed_and_checked() {
-    assert_every_tensor_is_checked(&folder("blip"), |files| {
-        BlipImage::load(files, &Device::Cpu)?;
-        BlipText::load(files, &Device::Cpu)?;
+    assert_every_tensor_is_checked(&folder("blip"), |_| false, |files| {
+        (BLIP.image)(files, &Device::Cpu)?;
+        (BLIP.text)(files, &Device::Cpu)?;
         BlipMatching::load(files, &Device::Cpu).map(|_| ())
     });
 }
 
 #[test]
-fn settings_that_are_not_built_are_refused_by_name() {
+fn settings_that_make_no_network_are_refused_by_name() {
     let mut files = open(&folder("blip"));
-    files.config["vision_config"]["hidden_act"] = "relu".into();
-    let message = BlipImage::load(&files, &Device::Cpu).err().unwrap().to_string();
-    assert!(
-        message.contains("vision_config.hidden_act: expected `gelu`, found `relu`"),
-        "{message}"
-    );
-    files.config["vision_config"] = serde_json::json!({ "num_attention_heads": 0 });
-    let message = BlipImage::load(&files, &Device::Cpu).err().unwrap().to_string();
-    assert!(
-        message.contains("num_attention_heads: expected a divisor of 768, found 0"),
-        "{message}"
-    );
+    files.settings.config["text_config"]["hidden_act"] = "relu".into();
+    let message = (BLIP.text)(&files, &Device::Cpu).err().unwrap().to_string();
+    assert!(message.contains("text_config.hidden_act: expected `gelu`, found `relu`"), "{message}");
+    files.settings.config["text_config"] = serde_json::json!({ "num_attention_heads": 0 });
+    let message = (BLIP.text)(&files, &Device::Cpu).err().unwrap().to_string();
+    assert!(message.contains("num_attention_heads: expected a divisor of 768, found 0"), "{message}");
 }
 
 #[test]

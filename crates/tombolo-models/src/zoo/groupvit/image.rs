@@ -1,0 +1,236 @@
+//! GroupViT's picture half: the mean of the groups that a picture falls into.
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use serde::Deserialize;
+use tombolo_kernels::{Activation, Mask};
+
+use super::Top;
+use super::assign::Groups;
+use super::grouping::{Grouped, composed};
+use super::projection::DeepProjection;
+use super::stage::{Scene, Stage, StageShape};
+use crate::checkpoint::Values;
+use crate::encoder::{FrozenLinear, Norm, NormPlace, Shape};
+use crate::error::Result;
+use crate::image::{patch_projection, patch_rows};
+use crate::zoo::{Files, Grid, ImageHalf, activation};
+
+/// `vision_config`, as far as the network needs it.
+#[derive(Clone, Debug, Deserialize)]
+struct VisionConfig {
+    hidden_size: usize,
+    intermediate_size: usize,
+    depths: Vec<usize>,
+    num_group_tokens: Vec<usize>,
+    num_output_groups: Vec<usize>,
+    num_attention_heads: usize,
+    image_size: usize,
+    patch_size: usize,
+    num_channels: usize,
+    hidden_act: String,
+    layer_norm_eps: f32,
+    assign_eps: f32,
+    assign_mlp_ratio: [f64; 2],
+}
+
+/// The half of GroupViT that sees pictures.
+pub(super) struct GroupVitImage {
+    config: VisionConfig,
+    patches: FrozenLinear,
+    norm_patches: Norm,
+    positions: Values,
+    stages: Vec<Stage>,
+    norm: Norm,
+    projection: DeepProjection,
+}
+
+/// Loads the picture half.
+///
+/// # Errors
+/// If a tensor is missing, left over or of another shape, or the settings make no network.
+pub(super) fn image(files: &Files, device: &Device) -> Result<Box<dyn ImageHalf>> {
+    Ok(Box::new(GroupVitImage::load(files, device)?))
+}
+
+impl VisionConfig {
+    /// Cells of a side.
+    fn side(&self) -> usize {
+        self.image_size / self.patch_size.max(1)
+    }
+
+    fn shape(&self, files: &Files) -> Result<Shape> {
+        self.check().map_err(|reason| {
+            files.settings.refused(format!("vision_config.{reason}"))
+        })?;
+        Ok(Shape {
+            hidden: self.hidden_size,
+            mlp: self.intermediate_size,
+            heads: self.num_attention_heads,
+            eps: self.layer_norm_eps,
+            norms: NormPlace::Before,
+            activation: activation(files, &self.hidden_act)?,
+            mask: Mask::None,
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let (hidden, heads, stages) = (self.hidden_size, self.num_attention_heads, self.depths.len());
+        let lists = [("num_group_tokens", &self.num_group_tokens), ("num_output_groups", &self.num_output_groups)];
+        for (name, list) in lists {
+            if list.len() != stages {
+                return Err(format!("{name}: expected {stages}, one a stage, found {}", list.len()));
+            }
+        }
+        // A stage hands on its tokens, and the one after it expects as many as there are groups.
+        for stage in 1..stages {
+            let (tokens, groups) = (self.num_group_tokens[stage - 1], self.num_output_groups[stage - 1]);
+            if self.num_group_tokens[stage] > 0 && tokens != groups {
+                return Err(format!("num_output_groups: expected {tokens} as tokens, found {groups}"));
+            }
+        }
+        let empty = |stage: &usize| self.num_group_tokens[*stage] > 0 && self.num_output_groups[*stage] == 0;
+        if let Some(stage) = (0..stages).find(empty) {
+            return Err(format!("num_output_groups: expected at least 1 in stage {stage}, found 0"));
+        }
+        if heads == 0 || hidden == 0 || hidden % heads != 0 {
+            return Err(format!("num_attention_heads: expected a divisor of {hidden}, found {heads}"));
+        }
+        if self.side() == 0 || self.num_channels != 3 || self.num_group_tokens.first().is_none_or(|&n| n == 0) {
+            return Err(format!(
+                "patch_size, num_channels, num_group_tokens: expected a patch within the picture, 3 channels and \
+                 tokens in the first stage, found {} of {}, {} and {:?}",
+                self.patch_size, self.image_size, self.num_channels, self.num_group_tokens
+            ));
+        }
+        Ok(())
+    }
+
+    fn stage(&self, stage: usize) -> StageShape {
+        let tokens = self.num_group_tokens[stage];
+        let groups = (tokens > 0).then(|| Groups {
+            tokens,
+            outputs: self.num_output_groups[stage],
+            inner: self.assign_mlp_ratio.map(|ratio| (ratio * self.hidden_size as f64) as usize),
+            eps: self.assign_eps,
+        });
+        let previous = if stage > 0 { self.num_output_groups[stage - 1] } else { 0 };
+        StageShape { layers: self.depths[stage], groups, previous }
+    }
+}
+
+impl GroupVitImage {
+    pub(super) fn load(files: &Files, device: &Device) -> Result<Self> {
+        let config: VisionConfig = files.settings.section("vision_config")?;
+        let shape = config.shape(files)?;
+        let (tensors, hidden) = (&files.tensors, config.hidden_size);
+        let norm = |part: &str| Norm::read(tensors, &format!("vision_model.{part}"), hidden, shape.eps);
+        let name = "vision_model.embeddings.patch_embeddings.projection";
+        let patches = patch_projection(tensors, name, hidden, config.patch_size, true)?;
+        let positions = tensors.get(
+            "vision_model.embeddings.position_embeddings",
+            &[1, config.side().pow(2), hidden],
+        )?;
+        let stage = |stage| {
+            let name = format!("vision_model.encoder.stages.{stage}");
+            Stage::read(tensors, &name, (shape, config.stage(stage)), device)
+        };
+        let stages = (0..config.depths.len()).map(stage).collect::<Result<_>>()?;
+        let top: Top = files.settings.section("")?;
+        let half = Self {
+            patches,
+            norm_patches: norm("embeddings.layernorm")?,
+            positions,
+            stages,
+            norm: norm("layernorm")?,
+            projection: DeepProjection::read(tensors, "visual_projection", hidden, top)?,
+            config,
+        };
+        files.expect_no_others(&["vision_model.", "visual_projection"])?;
+        Ok(half)
+    }
+
+    /// The groups of each picture.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub(super) fn groups(&self, pictures: &[&[f32]]) -> Result<Vec<Grouped>> {
+        let hidden = self.config.hidden_size;
+        let (places, count) = (self.enter(pictures), pictures.len());
+        let mut scene = Scene { places, tokens: Vec::new(), pictures: count };
+        let mut shares: Vec<Vec<f32>> = Vec::new();
+        for (stage, index) in self.stages.iter().zip(0..) {
+            let found;
+            (scene, found) = stage.forward(scene)?;
+            shares = match (shares.is_empty(), found.is_empty()) {
+                (_, true) => shares,
+                (true, false) => found,
+                (false, false) => {
+                    let groups = self.config.num_output_groups[index - 1];
+                    let both = shares.iter().zip(&found);
+                    both.map(|(first, then)| composed(first, then, groups)).collect()
+                }
+            };
+        }
+        scene.places.par_chunks_mut(hidden).for_each(|row| self.norm.apply(row));
+        let states = scene.places.chunks_exact(scene.places.len() / count);
+        let grouped = states.zip(shares).map(|(states, shares)| Grouped {
+            states: states.to_vec(),
+            shares,
+            hidden,
+        });
+        Ok(grouped.collect())
+    }
+
+    /// What the first stage reads: `[pictures, cells, hidden]`.
+    fn enter(&self, pictures: &[&[f32]]) -> Vec<f32> {
+        let VisionConfig { hidden_size: hidden, image_size: size, patch_size: patch, .. } = self.config;
+        let length = self.config.side().pow(2) * hidden;
+        let mut x = vec![0.0; pictures.len() * length];
+        x.par_chunks_mut(length).zip(pictures).for_each(|(x, picture)| {
+            let patches = patch_rows(picture, (size, size), patch);
+            self.patches.forward(&patches, Activation::Identity, false, x);
+            self.norm_patches.apply(x);
+            x.iter_mut().zip(&self.positions[..]).for_each(|(x, p)| *x += p);
+        });
+        x
+    }
+
+    pub(super) fn projection(&self) -> &DeepProjection {
+        &self.projection
+    }
+}
+
+impl ImageHalf for GroupVitImage {
+    fn dim(&self) -> usize {
+        self.projection.dim()
+    }
+
+    fn width(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    fn grid(&self) -> Grid {
+        Grid { class: 0, side: self.config.side() }
+    }
+
+    fn embed(&self, pictures: &[&[f32]]) -> Result<Tensor> {
+        let groups = self.groups(pictures)?;
+        let means: Vec<f32> = groups.iter().flat_map(Grouped::mean).collect();
+        self.projection.forward(&means)
+    }
+
+    fn cells(&self, pictures: &[&[f32]]) -> Result<Tensor> {
+        let groups = self.groups(pictures)?;
+        let cells: Vec<f32> = groups.iter().flat_map(Grouped::cells).collect();
+        let shape = (pictures.len(), self.grid().rows(), self.width());
+        Ok(Tensor::from_vec(cells, shape, &Device::Cpu)?)
+    }
+
+    fn located(&self, pictures: &[&[f32]]) -> Result<Tensor> {
+        let groups = self.groups(pictures)?;
+        let cells: Vec<f32> = groups.iter().flat_map(Grouped::cells).collect();
+        let shape = (pictures.len(), self.grid().rows(), self.dim());
+        Ok(self.projection.forward(&cells)?.reshape(shape)?)
+    }
+}
