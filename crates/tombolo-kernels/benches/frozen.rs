@@ -5,7 +5,7 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use tombolo_kernels::{
-    Activation, Expansion, InvertedResidual, PackedLinear, Room, attend, normalise,
+    Activation, Expansion, InvertedResidual, Mask, PackedLinear, Room, attend, normalise,
 };
 
 fn main() {
@@ -74,7 +74,7 @@ fn attention(bencher: Bencher<'_, '_>, length: usize) {
     let (qkv, mut out) = (values(length * 3 * 384), vec![0.0; length * 384]);
     bencher
         .counter(ItemsCount::new(length))
-        .bench_local(|| attend(black_box(&qkv), 12, &[length], &mut out));
+        .bench_local(|| attend(black_box(&qkv), 12, Mask::None, &[length], &mut out));
 }
 
 #[divan::bench]

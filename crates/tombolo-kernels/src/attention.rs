@@ -20,28 +20,57 @@ use crate::tiles::Rows;
 /// # Errors
 /// If `heads` does not divide `dim`, or the lengths do not add up.
 pub fn attention(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor> {
-    let geometry = Geometry::of(qkv, heads, lengths)?;
+    attention_masked(qkv, heads, Mask::None, lengths)
+}
+
+/// [`attention`] in which `mask` says what a row may look at.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_masked(
+    qkv: &Tensor,
+    heads: usize,
+    mask: Mask,
+    lengths: &[usize],
+) -> Result<Tensor> {
+    let geometry = Geometry { mask, ..Geometry::of(qkv, heads, lengths)? };
     if !qkv.device().is_cpu() {
-        return attention_composed(qkv, heads, lengths);
+        return geometry.composed(qkv, lengths);
     }
     qkv.contiguous()?.apply_op1(Attention { geometry, lengths: lengths.to_vec() })
 }
 
-/// [`attention`] from stock candle operations and [`masked_softmax`]: for other devices, and to compare with.
+/// What a row may look at in its sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// All rows.
+    None,
+    /// Itself and the rows before it, as in GPT and CLIP's text encoder.
+    Causal,
+}
+
+impl Mask {
+    /// The rows of a sequence of `length` that the one at `place` looks at, from the first on.
+    fn visible(self, place: usize, length: usize) -> usize {
+        match self {
+            Self::None => length,
+            Self::Causal => length.min(place + 1),
+        }
+    }
+}
+
+/// [`attention_masked`] from stock candle operations and [`masked_softmax`]: for other devices, and to compare with.
 /// Sequences are padded to the longest and computed together.
 ///
 /// # Errors
 /// As [`attention`].
-pub fn attention_composed(qkv: &Tensor, heads: usize, lengths: &[usize]) -> Result<Tensor> {
-    let geometry = Geometry::of(qkv, heads, lengths)?;
-    let longest = lengths.iter().copied().max().unwrap_or(0);
-    if longest * lengths.len() == qkv.dim(0)? {
-        return geometry.attend_padded(qkv, lengths, longest);
-    }
-    let (padded, own) = padding(lengths, longest);
-    let rows = |places: Vec<u32>| Tensor::new(places, qkv.device());
-    let out = geometry.attend_padded(&qkv.index_select(&rows(padded)?, 0)?, lengths, longest)?;
-    out.index_select(&rows(own)?, 0)
+pub fn attention_composed(
+    qkv: &Tensor,
+    heads: usize,
+    mask: Mask,
+    lengths: &[usize],
+) -> Result<Tensor> {
+    Geometry { mask, ..Geometry::of(qkv, heads, lengths)? }.composed(qkv, lengths)
 }
 
 /// The row at each place of sequences padded to `longest`, a row of their own standing for padding; and the place
@@ -61,6 +90,7 @@ struct Geometry {
     heads: usize,
     head_dim: usize,
     dim: usize,
+    mask: Mask,
 }
 
 impl Geometry {
@@ -72,11 +102,23 @@ impl Geometry {
         if lengths.contains(&0) || lengths.iter().sum::<usize>() != rows {
             bail!("attention: expected lengths that add up to {rows} rows, found {lengths:?}");
         }
-        Ok(Self { heads, head_dim: packed / 3 / heads, dim: packed / 3 })
+        let (head_dim, dim) = (packed / 3 / heads, packed / 3);
+        Ok(Self { heads, head_dim, dim, mask: Mask::None })
     }
 
     fn scale(&self) -> f32 {
         (self.head_dim as f32).powf(-0.5)
+    }
+
+    fn composed(&self, qkv: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        if longest * lengths.len() == qkv.dim(0)? {
+            return self.attend_padded(qkv, lengths, longest);
+        }
+        let (padded, own) = padding(lengths, longest);
+        let rows = |places: Vec<u32>| Tensor::new(places, qkv.device());
+        let out = self.attend_padded(&qkv.index_select(&rows(padded)?, 0)?, lengths, longest)?;
+        out.index_select(&rows(own)?, 0)
     }
 
     /// Attention in sequences that take `longest` rows each, of which the first are their own.
@@ -87,7 +129,10 @@ impl Geometry {
         let (q, k) = (split.get(0)?.contiguous()?, split.get(1)?.contiguous()?);
         let scores = (q.matmul(&k.t()?)? * f64::from(self.scale()))?;
         let shape = scores.shape().clone();
-        let of_row = |&length: &usize| std::iter::repeat_n(length, self.heads * longest);
+        let of_row = |&length: &usize| {
+            let rows = (0..self.heads).flat_map(move |_| 0..longest);
+            rows.map(move |place| self.mask.visible(place, length))
+        };
         let lengths: Vec<usize> = lengths.iter().flat_map(of_row).collect();
         let weights = masked_softmax(&scores.reshape(((), longest))?, &lengths)?.reshape(shape)?;
         let out = weights.matmul(&split.get(2)?.contiguous()?)?;
@@ -115,7 +160,13 @@ impl Geometry {
         scratch.width = scratch.panels.padded_columns();
         scratch.weights.resize(length * scratch.width, 0.0);
         scratch.panels.padded_product(queries, &mut scratch.weights);
-        softmax_rows(&mut scratch.weights, scratch.width, length, self.scale());
+        let (width, scale) = (scratch.width, self.scale());
+        if self.mask == Mask::None {
+            return softmax_rows(&mut scratch.weights, width, length, scale);
+        }
+        for (place, row) in scratch.weights.chunks_exact_mut(width).enumerate() {
+            softmax_rows(row, width, self.mask.visible(place, length), scale);
+        }
     }
 
     /// Attention within one sequence, on the calling thread.
@@ -169,19 +220,19 @@ struct Scratch {
     panels: Panels,
 }
 
-/// [`attention`] on the calling thread, from slice to slice.
+/// [`attention_masked`] on the calling thread, from slice to slice.
 ///
 /// # Shapes
 /// `qkv`: `[rows, 3 · dim]`, `out`: `[rows, dim]`, `lengths`: the rows of each sequence, `rows` in sum.
 ///
 /// # Panics
 /// If the lengths do not agree, or `heads` does not divide `dim`.
-pub fn attend(qkv: &[f32], heads: usize, lengths: &[usize], out: &mut [f32]) {
+pub fn attend(qkv: &[f32], heads: usize, mask: Mask, lengths: &[usize], out: &mut [f32]) {
     let rows: usize = lengths.iter().sum();
     let dim = out.len() / rows.max(1);
     assert_eq!((out.len(), qkv.len()), (rows * dim, 3 * rows * dim), "sequences of attention");
     assert_eq!(dim % heads, 0, "heads of attention");
-    let geometry = Geometry { heads, head_dim: dim / heads, dim };
+    let geometry = Geometry { heads, head_dim: dim / heads, dim, mask };
     let mut scratch = Scratch::default();
     let parts = split_mut(out, lengths, dim).into_iter().zip(split(qkv, lengths, 3 * dim));
     for ((out, qkv), &length) in parts.zip(lengths) {

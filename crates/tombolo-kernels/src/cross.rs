@@ -43,7 +43,7 @@ pub fn attend_over(queries: &[f32], memory: &[f32], dim: usize, heads: usize, ou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::attend;
+    use crate::attention::{Mask, attend};
 
     fn values(count: usize, step: f32) -> Vec<f32> {
         (0..count).map(|i| (step * i as f32).sin()).collect()
@@ -55,7 +55,7 @@ mod tests {
         for (rows, dim, heads) in [(1, 6, 3), (5, 24, 4), (19, 32, 2), (33, 40, 5)] {
             let qkv = values(rows * 3 * dim, 0.37);
             let mut expected = vec![0.0; rows * dim];
-            attend(&qkv, heads, &[rows], &mut expected);
+            attend(&qkv, heads, Mask::None, &[rows], &mut expected);
             let (mut queries, mut memory) = (Vec::new(), Vec::new());
             for row in qkv.chunks_exact(3 * dim) {
                 queries.extend_from_slice(&row[..dim]);

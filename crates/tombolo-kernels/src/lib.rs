@@ -37,7 +37,7 @@ mod tiles;
 mod unit;
 
 pub use activation::{Activation, bias_activation};
-pub use attention::{attend, attention, attention_composed};
+pub use attention::{Mask, attend, attention, attention_composed, attention_masked};
 pub use blend::{Standardised, Term, blend};
 pub use branch::{bias_gelu_dropout, bias_gelu_dropout_gradient};
 pub use conv::Conv2d;

@@ -11,12 +11,16 @@ use crate::image::{EfficientNet, ImageBackbone, Variant};
 use crate::pull::{OnProgress, Store};
 use crate::text::TextBackbone;
 use crate::tower::TailConfig;
+use crate::zoo::{Joint, Layout, fingerprint};
 
 /// The name of no text backbone: a tower over the words themselves.
 pub const WORDS: &str = "words";
 
 /// At the end of an image backbone's name: its networks look at the mirror image as well.
 const MIRROR: &str = "+mirror";
+
+/// Before a backbone that is a directory.
+const DIR: &str = "dir:";
 
 /// Sides of pictures that a network may be asked to look at, in pixels.
 const SIDES: std::ops::RangeInclusive<usize> = 32..=1024;
@@ -34,7 +38,8 @@ pub struct Backbones {
 impl Backbones {
     /// Opens an image backbone: `patches:SIZE/PATCH`, or names of models with `+` between them, of which
     /// EfficientNets may have `@SIZE` after theirs, for pictures of another size than they were trained on. `+mirror`
-    /// at the end: the mirror image as well. The last `trained` blocks are left out: they are the tower's, see
+    /// at the end: the mirror image as well. A name may be `dir:PATH`, a directory in Hugging Face's layout, and what it
+    /// holds may be a whole jointly trained model, of which the picture half is taken. The last `trained` blocks are left out: they are the tower's, see
     /// [`Backbones::tail`]. Returns its fingerprint too.
     ///
     /// # Errors
@@ -94,35 +99,55 @@ impl Backbones {
         trained: usize,
         progress: OnProgress<'_>,
     ) -> Result<(ImageBackbone, String)> {
-        let efficientnet = variant(name);
-        let installed = self.installed(efficientnet.map_or(name, |(base, _)| base), progress)?;
-        let backbone = match efficientnet {
-            Some((_, variant)) => {
-                ImageBackbone::efficientnet(&installed.weights()?, variant, trained, &self.device)?
-            }
-            None => ImageBackbone::vit(&installed.dir, &self.device)?,
+        if let Some((base, variant)) = variant(name) {
+            let installed = self.installed(base, progress)?;
+            let weights = installed.weights()?;
+            let backbone = ImageBackbone::efficientnet(&weights, variant, trained, &self.device)?;
+            return Ok((backbone, installed.fingerprint().to_owned()));
+        }
+        let (dir, fingerprint) = self.place(name, progress)?;
+        let backbone = match Joint::knows(&dir) {
+            true => ImageBackbone::joint(&Joint::open(&dir)?, &self.device)?,
+            false => ImageBackbone::vit(&dir, &self.device)?,
         };
-        Ok((backbone, installed.fingerprint().to_owned()))
+        Ok((backbone, fingerprint))
     }
 
-    /// Opens a text backbone by the name of a model, `@0,2,4,6` after it: a token's vector is the outputs of these
+    /// Opens a text backbone by the name of a model or `dir:PATH`, `@0,2,4,6` after it: a token's vector is the outputs of these
     /// layers side by side, 0 being the embeddings. Returns its fingerprint too.
     ///
     /// # Errors
     /// If the name is unknown, the model cannot be fetched or read, or has no such layers.
     pub fn text(&self, name: &str, progress: OnProgress<'_>) -> Result<(TextBackbone, String)> {
         let (base, layers) = layered(name);
-        let installed = self.installed(base, progress)?;
-        let mut backbone = TextBackbone::bert(&installed.dir, &self.device)?;
+        let (dir, fingerprint) = self.place(base, progress)?;
+        let mut backbone = match Joint::knows(&dir) {
+            true => TextBackbone::joint(&Joint::open(&dir)?, &self.device)?,
+            false => TextBackbone::bert(&dir, &self.device)?,
+        };
         if let Some(layers) = layers {
             backbone = backbone.reading(&layers)?;
         }
-        Ok((backbone, installed.fingerprint().to_owned()))
+        Ok((backbone, fingerprint))
+    }
+
+    /// Where the model of a name is, and its fingerprint.
+    fn place(&self, name: &str, progress: OnProgress<'_>) -> Result<(PathBuf, String)> {
+        let Some(dir) = name.strip_prefix(DIR).map(PathBuf::from) else {
+            let installed = self.installed(name, progress)?;
+            let fingerprint = installed.fingerprint().to_owned();
+            return Ok((installed.dir, fingerprint));
+        };
+        let layout = Layout::of(&dir).ok_or_else(|| ModelError::NotAModel { path: dir.clone() })?;
+        let fingerprint = fingerprint(layout, &dir)?;
+        Ok((dir, fingerprint))
     }
 
     /// The directory of cached features of a backbone under one preprocessing.
     pub fn features_dir(&self, name: &str, fingerprint: &str, preprocess: &str) -> PathBuf {
-        let name = name.replace([':', '/', '@', '+'], "--");
+        let name = name.replace([':', '/', '\\', '@', '+'], "--");
+        // File systems allow names of 255 bytes.
+        let name: String = name.chars().skip(name.chars().count().saturating_sub(60)).collect();
         let key = blake3::hash(format!("{fingerprint} {preprocess}").as_bytes()).to_hex();
         self.store.home().join("features").join(format!("{name}-{}", &key[..16]))
     }

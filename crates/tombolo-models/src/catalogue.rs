@@ -11,6 +11,8 @@ pub enum Kind {
     Text,
     /// Pictures.
     Image,
+    /// Both, in one space: a whole model, and either half a backbone.
+    Joint,
 }
 
 /// The input that a model was trained for.
@@ -174,8 +176,20 @@ fn hub(name: &str, repository: &str) -> Result<Entry, CatalogueError> {
 }
 
 /// The models known by name.
-pub static ENTRIES: &[Entry] =
-    &[MINILM, EFFICIENTNET_LITE0, EFFICIENTNET_LITE1, EFFICIENTNET_LITE2, DINOV2_SMALL, VIT_BASE];
+pub static ENTRIES: &[Entry] = &[
+    MINILM,
+    EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE1,
+    EFFICIENTNET_LITE2,
+    DINOV2_SMALL,
+    VIT_BASE,
+    CLIP_B32,
+    CLIP_B16,
+    CLIP_L14,
+    CLIP_B32_LAION,
+    SIGLIP_B16,
+    ALTCLIP,
+];
 
 const MINILM: Entry = Entry {
     name: Cow::Borrowed("all-minilm-l6-v2"),
@@ -335,6 +349,76 @@ const VIT_BASE: Entry = Entry {
         revision: Cow::Borrowed("main"),
     },
 };
+
+/// A jointly trained model in Hugging Face's layout.
+const fn joint(
+    name: [&'static str; 2],
+    about: &'static str,
+    licence: &'static str,
+    sizes: Sizes,
+) -> Entry {
+    Entry {
+        name: Cow::Borrowed(name[0]),
+        kind: Some(Kind::Joint),
+        about,
+        parameters: Some(sizes.parameters),
+        licence,
+        // Four bytes a parameter, but for the headers.
+        download_bytes: Some(4 * sizes.parameters),
+        dimension: Some(sizes.dimension),
+        input: Some(InputSize::Pixels(224)),
+        source: Source::Hub { repo: Cow::Borrowed(name[1]), revision: Cow::Borrowed("main") },
+    }
+}
+
+struct Sizes {
+    parameters: u64,
+    dimension: usize,
+}
+
+const CLIP_LICENCE: &str = "MIT (code); the model card asks that it be used for research";
+
+const CLIP_B32: Entry = joint(
+    ["clip-vit-base-patch32", "openai/clip-vit-base-patch32"],
+    "CLIP with a ViT-B/32, trained on 400 million pairs from the web",
+    CLIP_LICENCE,
+    Sizes { parameters: 151_277_313, dimension: 512 },
+);
+
+const CLIP_B16: Entry = joint(
+    ["clip-vit-base-patch16", "openai/clip-vit-base-patch16"],
+    "CLIP with a ViT-B/16: four times the cells of B/32",
+    CLIP_LICENCE,
+    Sizes { parameters: 149_620_737, dimension: 512 },
+);
+
+const CLIP_L14: Entry = joint(
+    ["clip-vit-large-patch14", "openai/clip-vit-large-patch14"],
+    "CLIP with a ViT-L/14, the largest of the first ones",
+    CLIP_LICENCE,
+    Sizes { parameters: 427_616_513, dimension: 768 },
+);
+
+const CLIP_B32_LAION: Entry = joint(
+    ["clip-vit-b-32-laion2b", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"],
+    "open_clip's ViT-B/32, trained on LAION-2B",
+    "MIT",
+    Sizes { parameters: 151_277_313, dimension: 512 },
+);
+
+const SIGLIP_B16: Entry = joint(
+    ["siglip-base-patch16-224", "google/siglip-base-patch16-224"],
+    "SigLIP with a ViT-B/16, trained on WebLI; scores come with probabilities",
+    "Apache-2.0",
+    Sizes { parameters: 203_155_970, dimension: 768 },
+);
+
+const ALTCLIP: Entry = joint(
+    ["altclip", "BAAI/AltCLIP"],
+    "CLIP's ViT-L/14 with XLM-RoBERTa for texts, English and Chinese",
+    "CreativeML OpenRAIL-M",
+    Sizes { parameters: 864_186_113, dimension: 768 },
+);
 
 #[cfg(test)]
 mod tests {

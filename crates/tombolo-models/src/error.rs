@@ -59,6 +59,41 @@ pub enum ModelError {
         /// What it said.
         reason: String,
     },
+    /// The directory of a model has no tokenizer that can be read.
+    #[error(
+        "{path}: expected tokenizer.json, or vocab.json and merges.txt, found neither",
+        path = path.display()
+    )]
+    NoTokenizer {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory of a model has no weights.
+    #[error("{path}: expected one of {expected}, found none", path = path.display())]
+    NoWeights {
+        /// The directory.
+        path: PathBuf,
+        /// The names of weights that are known.
+        expected: String,
+    },
+    /// A configuration of an architecture that is not known here.
+    #[error("{path}: model_type: expected one of {known}, found `{found}`", path = path.display())]
+    Architecture {
+        /// The configuration.
+        path: PathBuf,
+        /// What can be read.
+        known: String,
+        /// What the file says.
+        found: String,
+    },
+    /// A model that compares vectors where one is needed that sees a text and a picture together.
+    #[error("{path}: model_type: expected blip, which can re-rank, found {found}", path = path.display())]
+    NotAReranker {
+        /// The configuration.
+        path: PathBuf,
+        /// What the file says.
+        found: &'static str,
+    },
     /// No model, installed or in the catalogue, has this name.
     #[error("unknown model `{name}`")]
     UnknownModel {
@@ -85,8 +120,8 @@ pub enum ModelError {
         /// Why they cannot be.
         reason: String,
     },
-    /// The directory is not a run.
-    #[error("{path} is not a model: it has no model.toml", path = path.display())]
+    /// The directory is neither a run nor a model in a public layout.
+    #[error("{path} is not a model: it has no model.toml, config.json or open_clip_config.json", path = path.display())]
     NotAModel {
         /// The directory.
         path: PathBuf,
@@ -148,7 +183,27 @@ impl ModelError {
                 None => "`tombolo models` lists what can be used; a run directory works too".into(),
             }),
             Self::NotAModel { .. } => {
-                Some("name the directory that `tombolo train … --out RUN` wrote, with --model RUN".into())
+                Some(
+                    "name the directory that `tombolo train … --out RUN` wrote, a model that `tombolo models` lists, \
+                     or hf:OWNER/NAME, with --model"
+                        .into(),
+                )
+            }
+            Self::NoTokenizer { .. } => Some(
+                "put the model's tokenizer.json beside its weights; a SentencePiece file becomes one with \
+                 AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) of transformers"
+                    .into(),
+            ),
+            Self::NoWeights { .. } => {
+                Some("put the weights beside config.json, or `tombolo pull` the model again".into())
+            }
+            Self::Architecture { .. } => Some(
+                "only models of these architectures can be used as a whole; ViT, DINOv2 and BERT are backbones, as \
+                 in `--set image.backbone=hf:OWNER/NAME`"
+                    .into(),
+            ),
+            Self::NotAReranker { .. } => {
+                Some("it can be the --model of a search; to re-rank, name a BLIP with its matching head".into())
             }
             Self::Mismatch { .. } => {
                 Some("retrain the map: `tombolo train map DATASET --out RUN`".into())

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "parity/zoo.rs"]
+mod zoo;
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};

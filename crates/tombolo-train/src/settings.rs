@@ -30,7 +30,7 @@ pub struct Settings {
 /// Settings of stage text or stage image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageSettings {
-    /// Name of the frozen backbone; `words` or `patches:SIZE/PATCH` for none.
+    /// Name of the frozen backbone, `hf:OWNER/NAME` or `dir:PATH`; `words` or `patches:SIZE/PATCH` for none.
     pub backbone: String,
     /// Last blocks of the backbone that are trained with the tower, of an EfficientNet-Lite (stage image).
     pub trained_blocks: usize,

@@ -27,8 +27,7 @@ impl<'a> TowerEncoder<'a> {
     /// The image tower of a model.
     pub fn new(encoder: &'a Encoder, terminal: &Terminal) -> anyhow::Result<Self> {
         let tower = encoder.image_tower(terminal)?;
-        let file = encoder.model().file().image.as_ref();
-        let fingerprint = file.map(|file| file.fingerprint.clone()).unwrap_or_default();
+        let fingerprint = encoder.model().image_fingerprint()?;
         Ok(Self { tower, preprocessing: tower.preprocessing().clone(), fingerprint })
     }
 }

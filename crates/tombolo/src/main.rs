@@ -5,6 +5,7 @@ mod library;
 mod model;
 mod query;
 mod report;
+mod rerank;
 mod serve;
 mod starter;
 

@@ -1,6 +1,6 @@
-//! A trained model at work: towers and map loaded when first needed, texts and photos in, vectors out.
+//! A model at work: towers and map loaded when first needed, texts and photos in, vectors out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use candle_core::Device;
@@ -8,9 +8,11 @@ use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig, Pixels};
 use tombolo_eval::Calibration;
 use tombolo_models::backbones::{Backbones, text_model};
+use tombolo_models::catalogue::Entry;
 use tombolo_models::map::Map;
 use tombolo_models::model::{ImageTower, Model, ModelFile, TextTower};
 use tombolo_models::pull::Store;
+use tombolo_models::zoo::Joint;
 use tombolo_train::CalibrationFile;
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -51,10 +53,12 @@ fn device(name: DeviceName) -> anyhow::Result<Device> {
     })
 }
 
-/// A run directory and what of it has been loaded.
+/// A model and what of it has been loaded.
 pub struct Encoder {
     model: Model,
     backbones: Backbones,
+    /// Told once, when something is loaded first.
+    warned: OnceLock<()>,
     text: OnceLock<TextTower>,
     image: OnceLock<ImageTower>,
     map: OnceLock<Map>,
@@ -72,13 +76,14 @@ pub struct EncodedImages {
 }
 
 impl Encoder {
-    /// Opens a run directory, or a starter by its name; loads nothing yet.
-    pub fn open(model: &Path, global: &Global) -> anyhow::Result<Self> {
+    /// Opens a run directory, one with a model in a public layout, a starter by its name, or a model by its name or as
+    /// `hf:OWNER/NAME[@REVISION]`, which is pulled if it is not there; loads nothing yet.
+    pub fn open(model: &Path, global: &Global, terminal: &Terminal) -> anyhow::Result<Self> {
         let (text, image, map) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let backbones = backbones(global)?;
-        let model = Model::open(&run_dir(model, backbones.store.home())?)?;
-        let map_fingerprint = OnceLock::new();
-        Ok(Self { model, backbones, text, image, map, map_fingerprint })
+        let model = Model::open(&model_dir(model, &backbones, terminal)?)?;
+        let (map_fingerprint, warned) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { model, backbones, warned, text, image, map, map_fingerprint })
     }
 
     /// The same with the map of another run, or of a starter, in the place of its own.
@@ -95,6 +100,7 @@ impl Encoder {
 
     /// The text tower.
     pub fn text_tower(&self, terminal: &Terminal) -> anyhow::Result<&TextTower> {
+        self.warn(terminal);
         load(&self.text, || {
             Ok(self.model.text_tower(&self.backbones, &mut |p| terminal.pulling(p))?)
         })
@@ -102,6 +108,7 @@ impl Encoder {
 
     /// The image tower.
     pub fn image_tower(&self, terminal: &Terminal) -> anyhow::Result<&ImageTower> {
+        self.warn(terminal);
         load(&self.image, || {
             Ok(self.model.image_tower(&self.backbones, &mut |p| terminal.pulling(p))?)
         })
@@ -117,8 +124,18 @@ impl Encoder {
         load(&self.map_fingerprint, || Ok(self.model.map_fingerprint()?)).map(String::as_str)
     }
 
+    fn warn(&self, terminal: &Terminal) {
+        self.warned.get_or_init(|| {
+            let warnings = self.model.joint().map(Joint::warnings).unwrap_or_default();
+            warnings.iter().for_each(|warning| terminal.warning(warning));
+        });
+    }
+
     /// The probability of a match by the score of a text and a photo, if the model is calibrated.
     pub fn calibration(&self) -> anyhow::Result<Option<Calibration>> {
+        if let Some((slope, intercept)) = self.model.sigmoid()? {
+            return Ok(Some(Calibration { slope, intercept }));
+        }
         Ok(CalibrationFile::read(self.model.map_dir())?.map(|file| file.calibration))
     }
 
@@ -199,6 +216,19 @@ impl Encoder {
         terminal.end_bar();
         Ok(EncodedImages { vectors, read, skipped })
     }
+}
+
+/// The directory of a model that was named: itself, a starter's, or an installed one's, which is pulled if it is missing.
+pub fn model_dir(model: &Path, backbones: &Backbones, terminal: &Terminal) -> anyhow::Result<PathBuf> {
+    let dir = run_dir(model, backbones.store.home())?;
+    let name = dir.to_str().filter(|_| !dir.exists()).unwrap_or_default();
+    if !name.starts_with("hf:") && Entry::parse(name).is_err() {
+        return Ok(dir);
+    }
+    let mut progress = |p: tombolo_models::pull::Progress<'_>| terminal.pulling(p);
+    let installed = backbones.store.ensure(name, backbones.offline, &mut progress)?;
+    terminal.end_bar();
+    Ok(installed.dir)
 }
 
 /// What must be said wherever a result of this model is printed.

@@ -93,7 +93,7 @@ impl Starter {
     }
 }
 
-/// The run directory of a model that was named: itself, or where the starter of that name lies, below `home`.
+/// The directory of a model that was named: itself, or where the starter of that name lies, below `home`.
 pub fn run_dir(model: &Path, home: &Path) -> anyhow::Result<PathBuf> {
     let starter = STARTERS.iter().find(|starter| Path::new(starter.name) == model);
     match starter.filter(|_| !model.exists()) {

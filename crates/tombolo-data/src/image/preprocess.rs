@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::resize::crop;
 use super::{Filter, Pixels, center_crop, resize};
 
 /// How a picture is brought to a square.
@@ -16,6 +17,17 @@ pub enum Fit {
     CropCenter {
         /// Length of the shorter side before cropping; if below the size, the size.
         resize_shortest: usize,
+    },
+    /// As `CropCenter`, but half an odd margin is rounded down, as Hugging Face's image processors do.
+    CropDown {
+        /// Length of the shorter side before cropping; if below the size, the size.
+        resize_shortest: usize,
+    },
+    /// Both sides are resampled to `resized`, whatever the aspect ratio, and the middle is taken, half an odd margin
+    /// rounded down, as EfficientNet's image processor does.
+    SquashAndCrop {
+        /// Length of both sides before cropping; if below the size, the size.
+        resized: usize,
     },
 }
 
@@ -73,6 +85,17 @@ impl Preprocess {
                 let (width, height) = scaled(pixels, resize_shortest.max(size));
                 Cow::Owned(center_crop(&resize(pixels, width, height, self.filter), size, size))
             }
+            Fit::CropDown { resize_shortest } => {
+                let (width, height) = scaled(pixels, resize_shortest.max(size));
+                let resized = resize(pixels, width, height, self.filter);
+                Cow::Owned(crop(&resized, (width - size) / 2, (height - size) / 2, size, size))
+            }
+            Fit::SquashAndCrop { resized } => {
+                let side = resized.max(size);
+                let margin = (side - size) / 2;
+                let square = resize(pixels, side, side, self.filter);
+                Cow::Owned(crop(&square, margin, margin, size, size))
+            }
         }
     }
 
@@ -80,7 +103,10 @@ impl Preprocess {
     fn keeps(&self, side: usize) -> bool {
         match self.fit {
             Fit::Squash => true,
-            Fit::CropCenter { resize_shortest } => resize_shortest <= side,
+            Fit::CropCenter { resize_shortest } | Fit::CropDown { resize_shortest } => {
+                resize_shortest <= side
+            }
+            Fit::SquashAndCrop { resized } => resized <= side,
         }
     }
 
@@ -136,6 +162,25 @@ mod tests {
         let cropped =
             Preprocess { size: 1, fit: Fit::CropCenter { resize_shortest: 3 }, ..IMAGENET };
         assert_eq!(cropped.square(&tall).at(0, 0), [0, 255, 0]);
+    }
+
+    #[test]
+    fn half_an_odd_margin_is_rounded_to_even_or_down() {
+        let rows = |count: u8| (0..count).flat_map(|row| [row; 3]).collect();
+        let tall = Pixels::new(1, 4, rows(4));
+        let crop = |fit| Preprocess { size: 1, fit, ..IMAGENET }.square(&tall).at(0, 0);
+        assert_eq!(crop(Fit::CropCenter { resize_shortest: 1 }), [2; 3]);
+        assert_eq!(crop(Fit::CropDown { resize_shortest: 1 }), [1; 3]);
+    }
+
+    #[test]
+    fn a_squashed_picture_is_cropped_on_both_sides() {
+        // Rows 0 to 5 of one colour each, three times as wide as they are high.
+        let wide = Pixels::new(18, 6, (0..6).flat_map(|row| [row; 54]).collect());
+        let fit = Fit::SquashAndCrop { resized: 6 };
+        let square = Preprocess { size: 3, fit, ..IMAGENET }.square(&wide).into_owned();
+        assert_eq!((square.width, square.height), (3, 3));
+        assert_eq!([0, 1, 2].map(|row| square.at(1, row)[0]), [1, 2, 3]);
     }
 
     #[test]

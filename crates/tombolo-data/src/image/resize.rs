@@ -73,6 +73,17 @@ fn side(length: usize) -> u32 {
 pub fn center_crop(pixels: &Pixels, width: usize, height: usize) -> Pixels {
     let (width, height) = (width.min(pixels.width), height.min(pixels.height));
     let (left, top) = (half_to_even(pixels.width - width), half_to_even(pixels.height - height));
+    crop(pixels, left, top, width, height)
+}
+
+/// The `width × height` from a corner on, which must lie inside.
+pub(super) fn crop(
+    pixels: &Pixels,
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+) -> Pixels {
     let rows = pixels.rgb.chunks_exact(pixels.width * 3).skip(top).take(height);
     let rgb = rows.flat_map(|row| &row[left * 3..(left + width) * 3]).copied().collect();
     Pixels::new(width, height, rgb)

@@ -4,8 +4,8 @@
 use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 use tombolo_kernels::{
-    Activation, Conv2d, attention, attention_composed, bias_activation, depthwise,
-    depthwise_composed, layer_norm, layer_norm_composed, masked_softmax, masked_softmax_composed,
+    Activation, Conv2d, Mask, attend, attention, attention_composed, attention_masked,
+    bias_activation, depthwise, depthwise_composed, layer_norm, layer_norm_composed, masked_softmax, masked_softmax_composed,
     pool, residual_layer_norm, residual_layer_norm_composed,
 };
 
@@ -74,8 +74,35 @@ fn gradients_match_those_of_the_composed_forms() {
 
     let qkv = Var::from_tensor(&tensor(&[14, 48], 10)).unwrap();
     let fused = attention(&qkv, 4, &[9, 5]).unwrap().sqr().unwrap().backward().unwrap();
-    let stock = attention_composed(&qkv, 4, &[9, 5]).unwrap().sqr().unwrap().backward().unwrap();
+    let stock = attention_composed(&qkv, 4, Mask::None, &[9, 5]).unwrap();
+    let stock = stock.sqr().unwrap().backward().unwrap();
     assert_close(fused.get(&qkv).unwrap(), stock.get(&qkv).unwrap(), 1e-4);
+}
+
+#[test]
+fn under_a_causal_mask_a_row_sees_what_it_would_see_as_the_last() {
+    let qkv = tensor(&[9, 48], 12);
+    let lengths = [5, 4];
+    let causal = attention_masked(&qkv, 4, Mask::Causal, &lengths).unwrap();
+    for (first, length) in [(0, 5), (5, 4)] {
+        for place in 0..length {
+            let prefix = qkv.narrow(0, first, place + 1).unwrap();
+            let alone = attention(&prefix, 4, &[place + 1]).unwrap();
+            let expected = alone.narrow(0, place, 1).unwrap();
+            assert_close(&causal.narrow(0, first + place, 1).unwrap(), &expected, 1e-5);
+        }
+    }
+    let composed = attention_composed(&qkv, 4, Mask::Causal, &lengths).unwrap();
+    assert_close(&composed, &causal, 1e-5);
+    let mut out = vec![0.0; 9 * 16];
+    let values = qkv.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    attend(&values, 4, Mask::Causal, &lengths, &mut out);
+    assert_close(&Tensor::from_vec(out, (9, 16), &Device::Cpu).unwrap(), &causal, 1e-6);
+    let variable = Var::from_tensor(&qkv).unwrap();
+    let gradient = |out: Tensor| out.sqr().unwrap().backward().unwrap();
+    let fused = gradient(attention_masked(&variable, 4, Mask::Causal, &lengths).unwrap());
+    let stock = gradient(attention_composed(&variable, 4, Mask::Causal, &lengths).unwrap());
+    assert_close(fused.get(&variable).unwrap(), stock.get(&variable).unwrap(), 1e-4);
 }
 
 /// The mean of each component's `top` largest values, by sorting.
@@ -150,7 +177,7 @@ proptest! {
         let lengths: Vec<usize> = (0..batch).map(|i| 1 + (tokens + 7 * i) % 19).collect();
         let qkv = tensor(&[lengths.iter().sum(), 3 * dim], seed);
         let fused = attention(&qkv, heads, &lengths).unwrap();
-        assert_close(&fused, &attention_composed(&qkv, heads, &lengths).unwrap(), 1e-5);
+        assert_close(&fused, &attention_composed(&qkv, heads, Mask::None, &lengths).unwrap(), 1e-5);
 
         let (w, b) = (tensor(&[3 * dim], 1), tensor(&[3 * dim], 2));
         let fused = layer_norm(&qkv, &w, &b, 1e-5).unwrap();

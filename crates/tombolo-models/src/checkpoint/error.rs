@@ -71,6 +71,20 @@ pub enum CheckpointError {
         /// Names in the file that come nearest.
         others: Vec<String>,
     },
+    /// Tensors that the model has no use for, where all should have one.
+    #[error(
+        "{}: expected no tensor `{first}`{}, which its settings do not speak of",
+        path.display(),
+        if *count > 1 { format!(" and {} more", count - 1) } else { String::new() }
+    )]
+    Extra {
+        /// The file.
+        path: PathBuf,
+        /// How many there are.
+        count: usize,
+        /// The first of them.
+        first: String,
+    },
     /// A tensor of another shape than the model's.
     #[error("{}: tensor `{name}`: expected shape {expected:?}, found {found:?}", path.display())]
     Shape {
@@ -111,6 +125,10 @@ impl CheckpointError {
                 "these weights are of another model; the nearest names are {}",
                 others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             )),
+            Self::Extra { .. } => Some(
+                "config.json describes a smaller network than these weights are of: fetch both from the same place"
+                    .into(),
+            ),
             Self::Shape { .. } => Some("these weights are of another model or another size".into()),
         }
     }

@@ -1,6 +1,7 @@
 //! Tensors that stay in their file: mapped, and read from the disk when they are used.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use ::safetensors::{Dtype, SafeTensors};
 use memmap2::Mmap;
 
 use super::safetensors::{damaged, element_type, map};
-use super::{CheckpointError, similar};
+use super::{CheckpointError, Tensors, similar};
 
 /// The f32 elements of a tensor: in a mapped file where they lie there as such, else in memory.
 #[derive(Clone)]
@@ -32,16 +33,37 @@ impl Deref for Values {
     }
 }
 
+impl Values {
+    /// Some of the elements, in the same place.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        match &self.0 {
+            Place::File(map, whole) => {
+                let size = size_of::<f32>();
+                let start = whole.start + size * range.start;
+                let end = start + size * range.len();
+                assert!(end <= whole.end, "a part of a tensor");
+                Self(Place::File(map.clone(), start..end))
+            }
+            Place::Memory(values) => values[range].to_vec().into(),
+        }
+    }
+}
+
 impl From<Vec<f32>> for Values {
     fn from(values: Vec<f32>) -> Self {
         Self(Place::Memory(values.into()))
     }
 }
 
-/// The tensors of a safetensors file by name, none of them read yet.
+/// A tensor: name, shape, elements.
+pub(crate) type Named = (String, Vec<usize>, Values);
+
+/// The tensors of a checkpoint by name, those of safetensors files not read yet.
 pub struct MappedTensors {
     path: PathBuf,
     tensors: BTreeMap<String, (Vec<usize>, Values)>,
+    /// Names that were asked for.
+    taken: RefCell<BTreeSet<String>>,
 }
 
 impl MappedTensors {
@@ -64,7 +86,96 @@ impl MappedTensors {
             };
             tensors.insert(name.to_owned(), (view.shape().to_vec(), values));
         }
-        Ok(Self { path: path.to_owned(), tensors })
+        Ok(Self { path: path.to_owned(), tensors, taken: RefCell::default() })
+    }
+
+    /// Opens a checkpoint of any form that is known: safetensors are mapped, files of PyTorch read.
+    ///
+    /// # Errors
+    /// As [`super::read`].
+    pub fn open_any(path: &Path) -> Result<Self, CheckpointError> {
+        match super::pth::looks_like(path)? {
+            true => Ok(Self::from_tensors(path, super::pth::read(path)?)),
+            false => Self::open(path),
+        }
+    }
+
+    /// Tensors in memory, which were read from `path`.
+    pub fn from_tensors(path: &Path, tensors: Tensors) -> Self {
+        let tensors = tensors.into_iter().map(|(name, t)| (name, (t.shape, t.data.into())));
+        Self { path: path.to_owned(), tensors: tensors.collect(), taken: RefCell::default() }
+    }
+
+    /// Opens all files that an index (`model.safetensors.index.json`) speaks of, as one.
+    ///
+    /// # Errors
+    /// If the index or a file cannot be read, or a tensor is not in the file that the index names.
+    pub fn open_shards(index: &Path) -> Result<Self, CheckpointError> {
+        let text = std::fs::read(index).map_err(CheckpointError::io(index, "open"))?;
+        let damaged = |found: String| CheckpointError::Format {
+            path: index.to_owned(),
+            expected: "`weight_map`: the file of each tensor".into(),
+            found,
+        };
+        let parsed: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let map = parsed["weight_map"].as_object().ok_or_else(|| damaged("none".into()))?;
+        let shards: BTreeSet<&str> = map.values().filter_map(serde_json::Value::as_str).collect();
+        let mut tensors = BTreeMap::new();
+        for shard in shards {
+            if shard.contains(['/', '\\']) {
+                return Err(damaged(format!("`{shard}`")));
+            }
+            tensors.extend(Self::open(&index.with_file_name(shard))?.tensors);
+        }
+        if let Some(missing) = map.keys().find(|name| !tensors.contains_key(*name)) {
+            return Err(damaged(format!("no `{missing}` in any of its files")));
+        }
+        Ok(Self { path: index.to_owned(), tensors, taken: RefCell::default() })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives every tensor the names and values that `translate` makes of it.
+    ///
+    /// # Errors
+    /// Those of `translate`.
+    pub(crate) fn translated<E>(
+        self,
+        translate: impl Fn(&str, Vec<usize>, Values) -> Result<Vec<Named>, E>,
+    ) -> Result<Self, E> {
+        let mut tensors = BTreeMap::new();
+        for (name, (shape, values)) in self.tensors {
+            let named = translate(&name, shape, values)?;
+            tensors.extend(named.into_iter().map(|(name, shape, values)| (name, (shape, values))));
+        }
+        Ok(Self { tensors, ..self })
+    }
+
+    /// The one value of a tensor that is a number.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Missing`] or [`CheckpointError::Shape`].
+    pub fn scalar(&self, name: &str) -> Result<f32, CheckpointError> {
+        match self.tensors.get(name) {
+            Some((_, values)) if values.len() == 1 => Ok(values[0]),
+            _ => self.get(name, &[]).map(|values| values[0]),
+        }
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// The names that start with `prefix` and were never asked for.
+    pub fn left_over(&self, prefix: &str) -> Vec<String> {
+        let taken = self.taken.borrow();
+        let names = self.tensors.keys().filter(|name| name.starts_with(prefix));
+        names.filter(|name| !taken.contains(*name)).cloned().collect()
     }
 
     /// Whether any name starts with `prefix`.
@@ -91,6 +202,7 @@ impl MappedTensors {
                 found,
             });
         }
+        self.taken.borrow_mut().insert(name.to_owned());
         Ok(values.clone())
     }
 }

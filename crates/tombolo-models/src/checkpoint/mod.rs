@@ -15,6 +15,7 @@ use std::path::Path;
 
 pub use atomic::{sync_folder, write_atomically};
 pub use error::CheckpointError;
+pub(crate) use mapped::Named;
 pub use mapped::{MappedTensors, Values};
 pub use pickle::PickleError;
 

@@ -1,7 +1,9 @@
 //! The encoder from tensors on a device, for devices other than the CPU.
 
 use candle_core::{Device, Tensor};
-use tombolo_kernels::{Activation, attention, bias_activation, layer_norm, residual_layer_norm};
+use tombolo_kernels::{
+    Activation, attention_masked, bias_activation, layer_norm, residual_layer_norm,
+};
 
 use super::{FrozenLinear, Layer, Norm, NormPlace, Shape};
 use crate::error::Result;
@@ -82,10 +84,10 @@ pub(super) fn forward(
     let mut states = vec![x.clone()];
     for layer in layers {
         let qkv = layer.qkv.forward(&layer.enter(shape, 0, &x)?, Activation::Identity)?;
-        let attended = attention(&qkv, shape.heads, lengths)?;
+        let attended = attention_masked(&qkv, shape.heads, shape.mask, lengths)?;
         let attended = layer.output.forward(&attended, Activation::Identity)?;
         x = layer.leave(shape, 0, &x, &attended)?;
-        let inner = layer.expand.forward(&layer.enter(shape, 1, &x)?, Activation::Gelu)?;
+        let inner = layer.expand.forward(&layer.enter(shape, 1, &x)?, shape.activation)?;
         let inner = layer.contract.forward(&inner, Activation::Identity)?;
         x = layer.leave(shape, 1, &x, &inner)?;
         states.push(x.clone());

@@ -178,7 +178,7 @@ impl Scratch {
         let before = shape.norms == NormPlace::Before;
         let input = branch_input(before, &layer.norms[0], x, &mut self.normed);
         layer.qkv.forward(input, Activation::Identity, false, &mut self.qkv);
-        attend(&self.qkv, shape.heads, lengths, &mut self.attended);
+        attend(&self.qkv, shape.heads, shape.mask, lengths, &mut self.attended);
         layer.output.forward(&self.attended, Activation::Identity, true, x);
         if !before {
             layer.norms[0].apply(x);
@@ -189,7 +189,7 @@ impl Scratch {
     pub(super) fn mlp(&mut self, shape: Shape, layer: &Layer, x: &mut [f32]) {
         let before = shape.norms == NormPlace::Before;
         let input = branch_input(before, &layer.norms[1], x, &mut self.normed);
-        layer.expand.forward(input, Activation::Gelu, false, &mut self.inner);
+        layer.expand.forward(input, shape.activation, false, &mut self.inner);
         layer.contract.forward(&self.inner, Activation::Identity, true, x);
         if !before {
             layer.norms[1].apply(x);

@@ -1,12 +1,12 @@
-//! The transformer encoder of frozen backbones: BERT's, with the norm after each sum, and ViT's, with the
-//! norm before each branch.
+//! The transformer encoder of frozen networks: BERT's, with the norm after each sum, and ViT's and CLIP's, with
+//! the norm before each branch.
 
 mod cross;
 mod device;
 mod host;
 
 use candle_core::{Device, Tensor};
-use tombolo_kernels::normalise;
+use tombolo_kernels::{Activation, Mask, normalise};
 
 pub(crate) use cross::{CrossEncoder, CrossNames, Memory};
 pub(crate) use host::FrozenLinear;
@@ -32,6 +32,9 @@ pub(crate) struct Shape {
     pub heads: usize,
     pub eps: f32,
     pub norms: NormPlace,
+    /// Inside the MLP.
+    pub activation: Activation,
+    pub mask: Mask,
 }
 
 /// What the parts of a layer are called in a checkpoint, below the layer.
@@ -156,6 +159,26 @@ impl Encoder {
         let x = Tensor::from_vec(x, (rows, hidden), &self.device)?;
         device::forward(self.shape, &self.copies, x, lengths, read)
     }
+
+    /// As [`Encoder::forward`] of the last layer, in which no row looks at another: each says what it would say if
+    /// it were all there is (after MaskCLIP, Zhou et al. 2022).
+    ///
+    /// # Shapes
+    /// `x`: `[rows, hidden]`, `lengths`: the rows of each sequence. Returns `[rows, hidden]`.
+    pub(crate) fn forward_apart(&self, mut x: Vec<f32>, lengths: &[usize]) -> Result<Tensor> {
+        let Shape { hidden, .. } = self.shape;
+        let (rows, below) = (x.len() / hidden, self.layers.len().saturating_sub(1));
+        let apart = vec![1; rows];
+        if self.device.is_cpu() {
+            host::forward(self.shape, &self.layers[..below], &mut x, lengths, &[]);
+            host::forward(self.shape, &self.layers[below..], &mut x, &apart, &[]);
+            return Ok(Tensor::from_vec(x, (rows, hidden), &self.device)?);
+        }
+        let x = Tensor::from_vec(x, (rows, hidden), &self.device)?;
+        let x = device::forward(self.shape, &self.copies[..below], x, lengths, &[below])?;
+        let last = self.copies.len() - below;
+        device::forward(self.shape, &self.copies[below..], x, &apart, &[last])
+    }
 }
 
 #[cfg(test)]
@@ -220,7 +243,8 @@ mod tests {
         let rows: usize = lengths.iter().sum();
         let x: Vec<f32> = (0..rows * hidden).map(|i| (0.37 * i as f32).sin()).collect();
         for norms in [NormPlace::After, NormPlace::Before] {
-            let shape = Shape { hidden, mlp, heads: 3, eps: 1e-5, norms };
+            let (activation, mask) = (Activation::QuickGelu, Mask::Causal);
+            let shape = Shape { hidden, mlp, heads: 3, eps: 1e-5, norms, activation, mask };
             let layers = || vec![Layer::read(&tensors, "0", &NAMES, shape).unwrap()];
             let copies = device::copy(&layers(), &Device::Cpu).unwrap();
             let on_device = Tensor::from_vec(x.clone(), (rows, hidden), &Device::Cpu).unwrap();

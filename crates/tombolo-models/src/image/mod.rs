@@ -3,6 +3,7 @@
 mod efficientnet;
 mod positions;
 mod preprocessing;
+pub(crate) mod processor;
 mod vit;
 mod windows;
 
@@ -18,11 +19,7 @@ pub(crate) use vit::{patch_projection, patch_rows};
 
 use self::preprocessing::View;
 use crate::error::{ModelError, Result};
-use crate::settings;
-
-/// Statistics of ImageNet's training set, on the scale from 0 to 1.
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+use crate::zoo::{ImageHalf, Joint};
 
 /// Frozen networks, or none, that turn a photo into vectors: each looks at it in one view or in several.
 pub struct ImageBackbone {
@@ -38,6 +35,8 @@ enum Network {
     Patches { patch: usize },
     EfficientNet(EfficientNet),
     Vit(Box<Vit>),
+    /// The picture half of a jointly trained model.
+    Half(Box<dyn ImageHalf>),
 }
 
 impl Network {
@@ -47,6 +46,16 @@ impl Network {
             Self::Patches { patch } => (size / patch).pow(2),
             Self::EfficientNet(network) => network.cells(),
             Self::Vit(network) => 1 + (size / network.config().patch_size).pow(2),
+            Self::Half(half) => half.grid().rows(),
+        }
+    }
+
+    /// Vectors of the whole picture, before its cells.
+    fn class(&self) -> usize {
+        match self {
+            Self::Patches { .. } | Self::EfficientNet(_) => 0,
+            Self::Vit(_) => 1,
+            Self::Half(half) => half.grid().class,
         }
     }
 
@@ -56,6 +65,7 @@ impl Network {
         match self {
             Self::EfficientNet(network) => network.forward(pictures, device),
             Self::Vit(network) => network.forward(pictures, square),
+            Self::Half(half) => Ok(half.cells(pictures)?.to_device(device)?),
             Self::Patches { patch } => {
                 let rows: Vec<f32> =
                     pictures.iter().flat_map(|p| vit::patch_rows(p, square, *patch)).collect();
@@ -107,13 +117,19 @@ impl ImageBackbone {
     /// If a file is missing or malformed.
     pub fn vit(dir: &Path, device: &Device) -> Result<Self> {
         let network = Vit::load(dir, device)?;
-        let processor = dir.join("preprocessor_config.json");
-        let preprocess = match processor.exists() {
-            true => settings::read_json::<Processor>(&processor)?.preprocess(network.config()),
-            false => Processor::default().preprocess(network.config()),
-        };
+        let preprocess = processor::read(dir, processor::imagenet(network.config().image_size))?;
         let dim = network.config().hidden_size;
         Ok(Self::alone(Network::Vit(Box::new(network)), preprocess, dim, device))
+    }
+
+    /// The picture half of a jointly trained model: its cells, the class vector first where there is one.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed.
+    pub fn joint(model: &Joint, device: &Device) -> Result<Self> {
+        let (half, preprocessing) = model.images(device)?.into_parts();
+        let (dim, networks) = (half.width(), vec![Network::Half(half)]);
+        Ok(Self { networks, preprocessing, dim, trained: 0, device: device.clone() })
     }
 
     /// This backbone with another beside it: a photo's vectors are those of both.
@@ -194,61 +210,6 @@ impl ImageBackbone {
         match maps.len() {
             1 => Ok(maps.remove(0)),
             _ => Ok(Tensor::cat(&maps, 1)?),
-        }
-    }
-}
-
-/// `preprocessor_config.json`, as far as the image processors of ViT and DINOv2 use it.
-#[derive(Default, serde::Deserialize)]
-struct Processor {
-    #[serde(default)]
-    do_center_crop: bool,
-    size: Option<Size>,
-    crop_size: Option<Size>,
-    image_mean: Option<[f32; 3]>,
-    image_std: Option<[f32; 3]>,
-    resample: Option<u8>,
-}
-
-#[derive(Clone, Copy, serde::Deserialize)]
-#[serde(untagged)]
-enum Size {
-    Side(usize),
-    Shortest { shortest_edge: usize },
-    Sides { height: usize },
-}
-
-impl Size {
-    fn side(self) -> usize {
-        match self {
-            Self::Side(side) | Self::Shortest { shortest_edge: side } => side,
-            Self::Sides { height } => height,
-        }
-    }
-}
-
-impl Processor {
-    fn preprocess(&self, config: &VitConfig) -> Preprocess {
-        let resized = self.size.map_or(config.image_size, Size::side);
-        let (size, fit) = match self.do_center_crop {
-            true => (
-                self.crop_size.map_or(resized, Size::side),
-                Fit::CropCenter { resize_shortest: resized },
-            ),
-            false => (resized, Fit::Squash),
-        };
-        // Pillow's numbers: 2 is bilinear, 3 bicubic, 1 Lanczos.
-        let filter = match self.resample {
-            Some(2) => Filter::Bilinear,
-            Some(1) => Filter::Lanczos3,
-            _ => Filter::Bicubic,
-        };
-        Preprocess {
-            size,
-            fit,
-            filter,
-            mean: self.image_mean.unwrap_or(IMAGENET_MEAN),
-            std: self.image_std.unwrap_or(IMAGENET_STD),
         }
     }
 }

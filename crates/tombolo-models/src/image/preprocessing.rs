@@ -36,6 +36,11 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
+    /// One view.
+    pub(crate) fn alone(preprocess: Preprocess) -> Self {
+        Self { views: vec![View { network: 0, preprocess, mirrored: false }] }
+    }
+
     /// The pictures of all views, one after the other, each `[size, size, 3]` of its own size.
     pub fn apply(&self, pixels: &Pixels) -> Vec<f32> {
         match self.views.as_slice() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::Deserialize;
-use tombolo_kernels::Activation;
+use tombolo_kernels::{Activation, Mask};
 
 use crate::checkpoint::{CheckpointError, MappedTensors, Values};
 use crate::encoder::{Encoder, FrozenLinear, Layer, Names, Norm, NormPlace, Shape};
@@ -90,6 +90,8 @@ impl VitConfig {
             heads: self.num_attention_heads,
             eps: self.layer_norm_eps,
             norms: NormPlace::Before,
+            activation: Activation::Gelu,
+            mask: Mask::None,
         }
     }
 
@@ -135,8 +137,7 @@ impl Vit {
         let class = tensors.get(&format!("{embeddings}.cls_token"), &[1, 1, hidden])?;
         let positions = format!("{embeddings}.position_embeddings");
         let positions = tensors.get(&positions, &[1, grid * grid + 1, hidden])?;
-        let projection = format!("{embeddings}.patch_embeddings.projection");
-        let patches = patch_projection(&tensors, &projection, hidden, config.patch_size)?;
+        let patches = projection(&tensors, &embeddings, &config)?;
         let names = if config.is_dino() { &DINO } else { &VIT };
         let layer = |i| {
             let name = format!("{prefix}encoder.layer.{i}");
@@ -190,13 +191,24 @@ impl Vit {
     }
 }
 
-/// The patch projection, a convolution `[hidden, 3, patch, patch]`, as a linear layer over rows of pixels with
-/// their channels last.
+/// The patch projection of ViT and DINOv2.
+fn projection(
+    tensors: &MappedTensors,
+    embeddings: &str,
+    config: &VitConfig,
+) -> Result<FrozenLinear, CheckpointError> {
+    let name = format!("{embeddings}.patch_embeddings.projection");
+    patch_projection(tensors, &name, config.hidden_size, config.patch_size, true)
+}
+
+/// The convolution `[hidden, 3, patch, patch]` called `name`, with or without a bias, as a linear layer over rows of
+/// pixels with their channels last.
 pub(crate) fn patch_projection(
     tensors: &MappedTensors,
     name: &str,
     hidden: usize,
     patch: usize,
+    biased: bool,
 ) -> Result<FrozenLinear, CheckpointError> {
     let taps = patch * patch;
     let weight = tensors.get(&format!("{name}.weight"), &[hidden, 3 * taps])?;
@@ -206,7 +218,10 @@ pub(crate) fn patch_projection(
         let (c, tap) = (rest / taps, rest % taps);
         flat[(h * taps + tap) * 3 + c] = *value;
     }
-    let bias = tensors.get(&format!("{name}.bias"), &[hidden])?.to_vec();
+    let bias = match biased {
+        true => tensors.get(&format!("{name}.bias"), &[hidden])?.to_vec(),
+        false => vec![0.0; hidden],
+    };
     Ok(FrozenLinear::new(vec![flat.into()], bias, 3 * taps))
 }
 

@@ -1,7 +1,7 @@
 //! Which part of a photo speaks: its vectors, as they would be if all of the photo were like one window of it.
 
 use super::preprocessing::View;
-use super::{ImageBackbone, Network};
+use super::ImageBackbone;
 
 /// Cells of a window's side.
 const SIDE: usize = 3;
@@ -14,8 +14,8 @@ impl ImageBackbone {
         let mut start = 0;
         for view in &self.preprocessing.views {
             let cells = self.networks[view.network].cells(view.preprocess.size);
-            // A ViT's class vector comes before its grid, and stays.
-            let class = usize::from(matches!(self.networks[view.network], Network::Vit(_)));
+            // A class vector comes before the grid, and stays.
+            let class = self.networks[view.network].class();
             let grid = Grid { start: start + class, side: (cells - class).isqrt(), view };
             for (index, window) in windows.iter_mut().enumerate() {
                 window.extend((start..start + class).map(|place| place as u32));

@@ -44,6 +44,16 @@ impl Map {
         Self { text, image }
     }
 
+    /// The map that leaves unit vectors of this width as they are.
+    ///
+    /// # Errors
+    /// If a tensor cannot be made.
+    pub fn identity(dim: usize, device: &Device) -> Result<Self> {
+        let as_it_is = Standardise { mean: vec![0.0; dim], scale: vec![1.0; dim] };
+        let head = || Head::closed(&as_it_is, None, device);
+        Ok(Self { text: head()?, image: head()? })
+    }
+
     /// Reads or creates both heads.
     ///
     /// # Errors

@@ -9,21 +9,36 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::error::status;
-use super::installed::{Collected, FileRecord, WEIGHTS, sha256};
+use super::installed::{Collected, FileRecord, sha256};
 use super::{OnProgress, PullError, Step, Store, create, report};
 use crate::catalogue::{Entry, Source};
 use crate::checkpoint::write_atomically;
 
 /// Files that a model needs besides its weights, where the repository has them.
-const WANTED: [&str; 7] = [
+const WANTED: [&str; 13] = [
     "config.json",
+    "open_clip_config.json",
     "preprocessor_config.json",
+    "processor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
     "sentence_bert_config.json",
     "1_Pooling/config.json",
+    "LICENSE",
     "README.md",
 ];
+
+/// Settings and weights that go together, best first.
+const LAYOUTS: [(&str, &[&str]); 2] = [
+    ("config.json", &["model.safetensors", INDEX, "model.pth", "pytorch_model.bin"]),
+    ("open_clip_config.json", &["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]),
+];
+
+/// The list of the files that large weights are cut into.
+const INDEX: &str = "model.safetensors.index.json";
 
 /// How often a broken connection is taken up again; an attempt that brought bytes is not counted.
 const ATTEMPTS: usize = 3;
@@ -99,9 +114,14 @@ impl Hub<'_> {
         let commit =
             commit.map_or_else(|_| self.revision.to_owned(), |commit| commit.trim().to_owned());
         let snapshot = folder.join("snapshots").join(&commit);
-        let present: Vec<_> =
-            WANTED.iter().chain(&WEIGHTS).map(|name| (*name).to_owned()).collect();
-        let present = present.into_iter().filter(|name| snapshot.join(name).exists()).collect();
+        let inside = WANTED.iter().filter(|name| name.contains('/') && snapshot.join(name).exists());
+        let mut present: Vec<String> = inside.map(|name| (*name).to_owned()).collect();
+        for file in fs::read_dir(&snapshot).into_iter().flatten().flatten() {
+            // What is listed may be a link to nothing.
+            if file.path().exists() {
+                present.extend(file.file_name().into_string());
+            }
+        }
         let chosen = choose(self.repo, present).map_err(|_| PullError::Offline {
             name: entry.name.to_string(),
             path: store.folder(entry),
@@ -210,17 +230,26 @@ impl Hub<'_> {
 /// The files to fetch of those there are: the best weights, and what goes with them.
 fn choose(repo: &str, present: Vec<String>) -> Result<Vec<String>, PullError> {
     let has = |name: &str| present.iter().any(|other| other == name);
-    let weights = WEIGHTS.iter().find(|name| has(name));
-    let (Some(weights), true) = (weights, has("config.json")) else {
-        let found = if present.is_empty() { "nothing".into() } else { present.join(", ") };
+    let layouts = LAYOUTS.iter().filter(|(settings, _)| has(settings));
+    let weights = layouts.flat_map(|(_, weights)| *weights).find(|name| has(name));
+    let Some(weights) = weights else {
+        let expected = LAYOUTS.iter().map(|(settings, weights)| {
+            format!("{settings} and one of {}", weights.join(", "))
+        });
         return Err(PullError::Repository {
             repo: format!("hf:{repo}"),
-            expected: format!("config.json and one of {}", WEIGHTS.join(", ")),
-            found,
+            expected: expected.collect::<Vec<_>>().join(", or "),
+            found: if present.is_empty() { "nothing".into() } else { present.join(", ") },
         });
     };
-    let others = WANTED.iter().filter(|name| has(name));
-    Ok(others.chain([weights]).map(|name| (*name).to_owned()).collect())
+    let others = WANTED.iter().filter(|name| has(name)).map(|name| (*name).to_owned());
+    let shards = present.iter().filter(|name| *weights == INDEX && is_shard(name)).cloned();
+    Ok(others.chain([(*weights).to_owned()]).chain(shards).collect())
+}
+
+/// Whether a name is that of one of the files that weights are cut into: `model-00001-of-00002.safetensors`.
+fn is_shard(name: &str) -> bool {
+    name.starts_with("model-") && name.contains("-of-") && name.ends_with(".safetensors")
 }
 
 struct Wanted {

@@ -87,7 +87,7 @@ impl Manifest {
 
 impl Installed {
     /// Opens a model's folder; `None` if there is no manifest. The lengths of the files are checked, not their content.
-    pub(super) fn open(dir: &Path) -> Result<Option<Self>, PullError> {
+    pub(crate) fn open(dir: &Path) -> Result<Option<Self>, PullError> {
         let path = dir.join(MANIFEST);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -157,8 +157,8 @@ impl Installed {
     }
 }
 
-/// The names of weights that can be read, best first.
-pub(super) const WEIGHTS: [&str; 3] = ["model.safetensors", "model.pth", "pytorch_model.bin"];
+/// The names of a backbone's weights in one file, best first.
+const WEIGHTS: [&str; 3] = ["model.safetensors", "model.pth", "pytorch_model.bin"];
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -5,6 +5,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::Deserialize;
+use tombolo_kernels::{Activation, Mask};
 
 use crate::checkpoint::{CheckpointError, MappedTensors, Values};
 use crate::encoder::{Encoder, Layer, Names, Norm, NormPlace, Shape};
@@ -39,7 +40,6 @@ pub struct BertConfig {
     /// Number of position embeddings: the most tokens a text may have.
     pub max_position_embeddings: usize,
     /// Number of segment embeddings; none in BLIP.
-    #[serde(default)]
     pub type_vocab_size: usize,
     /// ε of the layer norms.
     pub layer_norm_eps: f32,
@@ -53,6 +53,8 @@ impl BertConfig {
             heads: self.num_attention_heads,
             eps: self.layer_norm_eps,
             norms: NormPlace::After,
+            activation: Activation::Gelu,
+            mask: Mask::None,
         }
     }
 }
@@ -64,14 +66,17 @@ pub(crate) struct BertEmbeddings {
     /// Position and segment embeddings in one, `[positions, hidden]`.
     positions: Vec<f32>,
     norm: Norm,
+    /// The position of a text's first token.
+    first: usize,
 }
 
 impl BertEmbeddings {
-    /// The tensors below `name`.
+    /// The tensors below `name`; texts begin at position `first`.
     pub(crate) fn read(
         tensors: &MappedTensors,
         name: &str,
         config: &BertConfig,
+        first: usize,
     ) -> Result<Self, CheckpointError> {
         let hidden = config.hidden_size;
         let table = |table: &str, rows: usize| {
@@ -88,7 +93,7 @@ impl BertEmbeddings {
         }
         let norm =
             Norm::read(tensors, &format!("{name}.LayerNorm"), hidden, config.layer_norm_eps)?;
-        Ok(Self { hidden, words, positions, norm })
+        Ok(Self { hidden, words, positions, norm, first })
     }
 
     /// `[tokens, hidden]`, the tokens of one text after those of the other.
@@ -104,7 +109,7 @@ impl BertEmbeddings {
         x.par_chunks_mut(ROWS * hidden).zip(tokens.par_chunks(ROWS)).for_each(|(rows, tokens)| {
             for (row, &(position, id)) in rows.chunks_exact_mut(hidden).zip(tokens) {
                 let word = &self.words[id as usize * hidden..][..hidden];
-                let position = &self.positions[position * hidden..][..hidden];
+                let position = &self.positions[(self.first + position) * hidden..][..hidden];
                 for ((x, w), p) in row.iter_mut().zip(word).zip(position) {
                     *x = w + p;
                 }
@@ -117,7 +122,8 @@ impl BertEmbeddings {
     fn check(&self, ids: &[&[u32]]) -> Result<()> {
         let longest = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let largest = ids.iter().flat_map(|ids| ids.iter()).copied().max().unwrap_or(0);
-        let (most, words) = (self.positions.len() / self.hidden, self.words.len() / self.hidden);
+        let most = (self.positions.len() / self.hidden).saturating_sub(self.first);
+        let words = self.words.len() / self.hidden;
         let reason = if longest > most {
             format!("expected at most {most} tokens, found {longest}")
         } else if largest as usize >= words {
@@ -147,20 +153,23 @@ impl Bert {
         let config: BertConfig = settings::read_json(&dir.join("config.json"))?;
         let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
         let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
-        Self::read(&tensors, prefix, config, device)
+        Self::from_tensors(&tensors, prefix, config, 0, device)
     }
 
-    /// The encoder whose tensors' names start with `prefix`.
+    /// The encoder whose tensors' names begin with `prefix`, whose texts begin at position `first`: that is 0 in BERT
+    /// and 2 in RoBERTa.
     ///
     /// # Errors
-    /// If a tensor is missing or has another shape.
-    pub(crate) fn read(
+    /// If a tensor is missing or of another shape.
+    pub(crate) fn from_tensors(
         tensors: &MappedTensors,
         prefix: &str,
         config: BertConfig,
+        first: usize,
         device: &Device,
     ) -> Result<Self> {
-        let embeddings = BertEmbeddings::read(tensors, &format!("{prefix}embeddings"), &config)?;
+        let name = format!("{prefix}embeddings");
+        let embeddings = BertEmbeddings::read(tensors, &name, &config, first)?;
         let layer = |i| {
             let name = format!("{prefix}encoder.layer.{i}");
             Ok(Layer::read(tensors, &name, &NAMES, config.encoder())?)

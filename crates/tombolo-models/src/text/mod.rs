@@ -1,6 +1,7 @@
 //! Text backbones: what a text is to a tower.
 
 mod bert;
+mod clip;
 mod tokenizer;
 
 use std::path::Path;
@@ -12,15 +13,22 @@ pub use bert::{Bert, BertConfig};
 pub(crate) use bert::{BertEmbeddings, NAMES as BERT_NAMES};
 pub use tokenizer::Tokenizer;
 
-use crate::error::Result;
+use crate::error::{ModelError, Result};
+use crate::zoo::{Joint, JointTexts};
 
 /// The most tokens that all-MiniLM-L6-v2 was trained for (`sentence_bert_config.json`).
 const LONGEST: usize = 256;
 
 /// A frozen network that turns a text into one vector a token.
 pub struct TextBackbone {
-    network: Bert,
-    tokenizer: Tokenizer,
+    network: Network,
+    device: Device,
+}
+
+enum Network {
+    Bert { network: Box<Bert>, tokenizer: Box<Tokenizer> },
+    /// The text half of a jointly trained model.
+    Half(JointTexts),
 }
 
 impl TextBackbone {
@@ -31,26 +39,49 @@ impl TextBackbone {
     pub fn bert(dir: &Path, device: &Device) -> Result<Self> {
         let network = Bert::load(dir, device)?;
         let longest = LONGEST.min(network.config().max_position_embeddings);
-        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"), longest)?;
-        Ok(Self { network, tokenizer })
+        let tokenizer = Box::new(Tokenizer::load(&dir.join("tokenizer.json"), longest)?);
+        let network = Network::Bert { network: Box::new(network), tokenizer };
+        Ok(Self { network, device: device.clone() })
+    }
+
+    /// The text half of a jointly trained model: the states of its last layer.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed.
+    pub fn joint(model: &Joint, device: &Device) -> Result<Self> {
+        Ok(Self { network: Network::Half(model.texts(device)?), device: device.clone() })
     }
 
     /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
     ///
     /// # Errors
-    /// As [`Bert::reading`].
+    /// As [`Bert::reading`]; [`ModelError::Layers`] for the half of a jointly trained model, which has its last layer alone.
     pub fn reading(self, layers: &[usize]) -> Result<Self> {
-        Ok(Self { network: self.network.reading(layers)?, ..self })
+        let network = match self.network {
+            Network::Bert { network, tokenizer } => {
+                Network::Bert { network: Box::new(network.reading(layers)?), tokenizer }
+            }
+            Network::Half(_) => {
+                return Err(ModelError::Layers { last: 0, found: layers.to_vec() });
+            }
+        };
+        Ok(Self { network, ..self })
     }
 
     /// Width of a vector.
     pub fn dim(&self) -> usize {
-        self.network.dim()
+        match &self.network {
+            Network::Bert { network, .. } => network.dim(),
+            Network::Half(half) => half.width(),
+        }
     }
 
     /// The most vectors that a text has.
     pub fn longest(&self) -> usize {
-        LONGEST.min(self.network.config().max_position_embeddings)
+        match &self.network {
+            Network::Bert { tokenizer, .. } => tokenizer.longest(),
+            Network::Half(half) => half.longest(),
+        }
     }
 
     /// The vectors of each text, special tokens included.
@@ -60,9 +91,16 @@ impl TextBackbone {
     /// # Errors
     /// If the tokenizer refuses a text, or a tensor operation fails.
     pub fn forward(&self, texts: &[&str]) -> Result<(Tensor, Vec<usize>)> {
-        let ids = texts.par_iter().map(|text| self.tokenizer.ids(text));
+        let (network, tokenizer) = match &self.network {
+            Network::Bert { network, tokenizer } => (network, tokenizer),
+            Network::Half(half) => {
+                let (states, lengths) = half.states(texts)?;
+                return Ok((states.to_device(&self.device)?, lengths));
+            }
+        };
+        let ids = texts.par_iter().map(|text| tokenizer.ids(text));
         let ids = ids.collect::<Result<Vec<_>>>()?;
         let lengths = ids.iter().map(Vec::len).collect();
-        Ok((self.network.forward(&ids)?, lengths))
+        Ok((network.forward(&ids)?, lengths))
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tokenizers::{Tokenizer as Inner, TruncationParams};
 
+use super::clip;
 use crate::error::{ModelError, Result};
 
 /// The token that stands for words which training never saw.
@@ -16,9 +17,10 @@ pub struct Tokenizer {
     inner: Inner,
     /// The id of [`UNKNOWN`] where words are tokens.
     unknown: Option<u32>,
+    longest: usize,
 }
 
-fn failed(error: impl std::fmt::Display) -> ModelError {
+pub(super) fn failed(error: impl std::fmt::Display) -> ModelError {
     ModelError::Tokenizer { reason: error.to_string() }
 }
 
@@ -29,6 +31,25 @@ impl Tokenizer {
     /// If the file cannot be read.
     pub fn load(path: &Path, longest: usize) -> Result<Self> {
         Self::new(Inner::from_file(path).map_err(failed)?, longest)
+    }
+
+    /// CLIP's tokenizer, a byte-level BPE, from `vocab.json` and `merges.txt`; texts are cut to `longest` tokens, special
+    /// ones included.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or has no tokens for the start and the end of a text.
+    pub fn clip(vocabulary: &Path, merges: &Path, longest: usize) -> Result<Self> {
+        Self::new(clip::read(vocabulary, merges)?, longest)
+    }
+
+    /// The most tokens of a text, special ones included.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The id of a token, special ones included.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
     }
 
     /// A tokenizer of the words that occur in `texts`: lower case, without punctuation.
@@ -60,7 +81,7 @@ impl Tokenizer {
             tokenizers::ModelWrapper::WordLevel(_) => inner.token_to_id(UNKNOWN),
             _ => None,
         };
-        Ok(Self { inner, unknown })
+        Ok(Self { inner, unknown, longest })
     }
 
     /// Writes `tokenizer.json`.

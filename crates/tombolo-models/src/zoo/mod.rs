@@ -3,14 +3,37 @@
 //! Each architecture is a folder here with its two halves and a line in [`ARCHITECTURES`]. A half is loaded by itself:
 //! a search by words never reads the weights of the half that sees pictures.
 
-pub mod blip;
+mod align;
+mod altclip;
+mod batch_norm;
+mod blip;
+mod clip;
+mod files;
 #[cfg(test)]
 mod golden;
+mod groupvit;
+mod fingerprint;
+mod joint;
+mod open_clip;
+mod projection;
+mod reading;
+mod rerank;
+mod settings;
+mod siglip;
+mod vision;
+mod words;
 
 use candle_core::{Device, Tensor};
 use tombolo_data::image::Preprocess;
+use tombolo_kernels::Activation;
 
 use crate::error::Result;
+
+pub(crate) use files::{Files, Layout};
+pub(crate) use fingerprint::fingerprint;
+pub use joint::{Joint, JointImages, JointTexts};
+pub use rerank::{ReadText, Reranker};
+pub(crate) use settings::Settings;
 
 /// The half of a jointly trained model that reads texts.
 pub trait TextHalf: Send + Sync {
@@ -23,7 +46,8 @@ pub trait TextHalf: Send + Sync {
     /// The vectors of texts in the shared space.
     ///
     /// # Shapes
-    /// `ids`: the token ids of each text, special tokens included, none empty. Returns `[texts, dim]`, unit length.
+    /// `ids`: the token ids of each text, special tokens included, none empty. Returns `[texts, dim]`, unit length, in
+    /// the host's memory.
     /// # Errors
     /// If a text is too long or has a token that is none of the vocabulary's, or a tensor operation fails.
     fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor>;
@@ -31,7 +55,7 @@ pub trait TextHalf: Send + Sync {
     /// What the last layer says of each token, after the final norm where there is one.
     ///
     /// # Shapes
-    /// Returns `[rows, width]`, the tokens of one text after those of the other.
+    /// Returns `[rows, width]`, the tokens of one text after those of the other, in the host's memory.
     /// # Errors
     /// As [`TextHalf::embed`].
     fn states(&self, ids: &[Vec<u32>]) -> Result<Tensor>;
@@ -51,7 +75,8 @@ pub trait ImageHalf: Send + Sync {
     /// The vectors of pictures in the shared space.
     ///
     /// # Shapes
-    /// `pictures`: each `[size, size, 3]`, as the model's [`Preprocess`] makes it. Returns `[pictures, dim]`, unit length.
+    /// `pictures`: each `[size, size, 3]`, as the model's [`Preprocess`] makes it. Returns `[pictures, dim]`, unit length,
+    /// in the host's memory.
     /// # Errors
     /// If a tensor operation fails.
     fn embed(&self, pictures: &[&[f32]]) -> Result<Tensor>;
@@ -59,7 +84,8 @@ pub trait ImageHalf: Send + Sync {
     /// What the last layer says of each place of a picture, before anything is pooled.
     ///
     /// # Shapes
-    /// Returns `[pictures, class + side², width]`, the class vector first where there is one, cells row by row.
+    /// Returns `[pictures, class + side², width]`, the class vector first where there is one, cells row by row, in the
+    /// host's memory.
     /// # Errors
     /// If a tensor operation fails.
     fn cells(&self, pictures: &[&[f32]]) -> Result<Tensor>;
@@ -67,7 +93,7 @@ pub trait ImageHalf: Send + Sync {
     /// A vector of each cell in the shared space: what the picture's would be if this cell stood for all of it.
     ///
     /// # Shapes
-    /// Returns `[pictures, side², dim]`, unit length, cells row by row.
+    /// Returns `[pictures, side², dim]`, unit length, cells row by row, in the host's memory.
     /// # Errors
     /// If a tensor operation fails.
     fn located(&self, pictures: &[&[f32]]) -> Result<Tensor>;
@@ -82,40 +108,68 @@ pub struct Grid {
     pub side: usize,
 }
 
+impl Grid {
+    /// Vectors of a picture.
+    pub fn rows(self) -> usize {
+        self.class + self.side * self.side
+    }
+}
+
 /// How the texts of an architecture become token ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Context {
+pub(crate) struct Context {
     /// The most tokens of a text, special ones included.
     pub longest: usize,
-    /// Whether every text is filled up to `longest` with the padding token, which then counts as any other (SigLIP).
-    pub padded: bool,
+    /// The token that every text is filled up with to `longest`, and that then counts as any other (SigLIP); none: texts
+    /// are as long as they are. A tokenizer that names its padding token has the last word.
+    pub padded: Option<u32>,
 }
 
 /// An architecture: how its halves are read from a directory.
 pub(crate) struct Architecture {
     /// As `config.json` names it.
     pub model_type: &'static str,
+    /// The sections of `config.json` with all fields that are used, as JSON: what a file leaves out is taken from here,
+    /// and what it has beyond is told to the user. `""` is the top.
+    pub sections: &'static [(&'static str, &'static str)],
     /// Loads the half that reads texts.
     pub text: fn(&Files, &Device) -> Result<Box<dyn TextHalf>>,
     /// Loads the half that sees pictures.
     pub image: fn(&Files, &Device) -> Result<Box<dyn ImageHalf>>,
+    /// Width of the shared space.
+    pub dim: fn(&Settings) -> Result<usize>,
     /// What texts are brought to.
-    pub context: fn(&Files) -> Result<Context>,
+    pub context: fn(&Settings) -> Result<Context>,
     /// What pictures are brought to.
-    pub preprocess: fn(&Files) -> Result<Preprocess>,
+    pub preprocess: fn(&Settings) -> Result<Preprocess>,
     /// Whether `logit_scale` and `logit_bias` make a probability of a score through a sigmoid (SigLIP).
     pub sigmoid: bool,
 }
 
 /// Every architecture that can be read.
-pub(crate) const ARCHITECTURES: &[Architecture] = &[];
+pub(crate) const ARCHITECTURES: &[Architecture] = &[
+    clip::CLIP,
+    siglip::SIGLIP,
+    altclip::ALTCLIP,
+    align::ALIGN,
+    groupvit::GROUPVIT,
+    blip::BLIP,
+];
 
-/// A directory of a model, opened: its settings and its tensors, none of them read yet.
-pub(crate) struct Files {
-    /// `config.json`, or what it would be for open_clip's layout.
-    pub config: serde_json::Value,
-    /// The weights, by Hugging Face's names.
-    pub tensors: crate::checkpoint::MappedTensors,
-    /// The directory.
-    pub dir: std::path::PathBuf,
+/// The activation that a configuration names.
+///
+/// # Errors
+/// If it is none that is known here.
+pub(crate) fn activation(files: &Files, name: &str) -> Result<Activation> {
+    Ok(match name {
+        "quick_gelu" => Activation::QuickGelu,
+        "gelu" => Activation::Gelu,
+        "gelu_pytorch_tanh" | "gelu_new" => Activation::GeluTanh,
+        "relu" => Activation::Relu,
+        found => {
+            let expected = "quick_gelu, gelu, gelu_pytorch_tanh or relu";
+            let reason = format!("hidden_act: expected {expected}, found `{found}`");
+            return Err(files.settings.refused(reason));
+        }
+    })
 }

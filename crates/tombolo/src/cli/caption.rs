@@ -20,7 +20,7 @@ pub struct Arguments {
     /// A file of texts, one a line
     #[arg(long, env = "TOMBOLO_TEXTS", value_name = "FILE")]
     texts: PathBuf,
-    /// The model: a run directory
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: PathBuf,
     /// How many texts
@@ -40,7 +40,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     }
     let photo =
         tombolo_data::image::load(&ImageSource::File(arguments.image), &Default::default())?;
-    let encoder = Encoder::open(&arguments.model, global)?;
+    let encoder = Encoder::open(&arguments.model, global, terminal)?;
     let tower = encoder.image_tower(terminal)?;
     let picture = tower.preprocessing().apply(&photo.pixels);
     let image = encoder.map()?.map_images(&tower.embed(&[picture])?)?;

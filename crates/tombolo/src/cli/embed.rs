@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Texts, photos, and .txt files with one text a line; one row each, in this order
     #[arg(required = true, value_name = "TEXT|FILE")]
     inputs: Vec<String>,
-    /// The model: a run directory
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: PathBuf,
     /// The file to write: .npy (rows) or .safetensors (a tensor `vectors`)
@@ -48,7 +48,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     if let Some(shard) = arguments.shard {
         inputs = inputs.into_iter().skip(shard.index()).step_by(shard.count()).collect();
     }
-    let encoder = Encoder::open(&arguments.model, global)?;
+    let encoder = Encoder::open(&arguments.model, global, terminal)?;
     let dim = encoder.map()?.dim();
     let mut rows: Vec<Option<Vec<f32>>> = vec![None; inputs.len()];
     let (mut texts, mut photos) = (Vec::new(), Vec::new());

@@ -23,7 +23,7 @@ pub struct Arguments {
     /// emoji[:LANG,…], flickr8k:DIR, karpathy:FILE.json[,images=DIR], csv:FILE, jsonl:FILE or folder:DIR
     #[arg(value_name = "DATASET")]
     dataset: String,
-    /// The model: a run directory
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: PathBuf,
     /// Whose images and texts are the queries: train, val or test
@@ -62,7 +62,7 @@ pub struct Measured {
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let dataset = dataset::open(&arguments.dataset)?;
     let skipped = super::data::warn(dataset.as_ref(), terminal);
-    let encoder = Encoder::open(&arguments.model, global)?;
+    let encoder = Encoder::open(&arguments.model, global, terminal)?;
     let measured = measure(dataset.as_ref(), arguments.split, &encoder, terminal)?;
     let mut document = document(&arguments, dataset.as_ref(), &measured);
     document["caveats"] = model::caveats(encoder.model().file()).collect();

@@ -27,8 +27,8 @@ pub struct Arguments {
     /// The library's directory, made if it is not there; by default your own, beside the installed models
     #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
     library: Option<PathBuf>,
-    /// The model: a run directory or a starter; by default the one that the library was last indexed with,
-    /// for a new library photo-starter
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; by default the one that the
+    /// library was last indexed with, for a new library photo-starter
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
     /// A CSV file with the columns `image` and `tags` (separated by semicolons): the tags of these photos, to filter by
@@ -46,7 +46,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let library = library_dir(arguments.library)?;
     let tags = arguments.tags.as_deref().map(tags).transpose()?;
     let model = arguments.model.or_else(|| remembered(&library));
-    let encoder = Encoder::open(&model.unwrap_or_else(|| starter::DEFAULT.into()), global)?;
+    let model = model.unwrap_or_else(|| starter::DEFAULT.into());
+    let encoder = Encoder::open(&model, global, terminal)?;
     let tower = TowerEncoder::new(&encoder, terminal)?;
     let options = IndexOptions { shard: arguments.shard, ..Default::default() };
     let paths = arguments.paths;

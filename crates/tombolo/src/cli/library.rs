@@ -101,9 +101,8 @@ fn copy(
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
     let library = Library::open(from)?;
-    let encoder = Encoder::open(&Opened::open(from)?.model(model)?, global)?;
-    let tower = encoder.model().file().image.as_ref();
-    library.require_model(tower.map_or("", |tower| tower.fingerprint.as_str()))?;
+    let encoder = Encoder::open(&Opened::open(from)?.model(model)?, global, terminal)?;
+    library.require_model(&encoder.model().image_fingerprint()?)?;
     let map = ImageSide::new(&encoder)?;
     let origin = Origin {
         image_tower: library.fingerprint().to_owned(),

@@ -85,6 +85,7 @@ fn kind(entry: &Entry) -> &'static str {
     match entry.kind {
         Some(Kind::Text) => "text",
         Some(Kind::Image) => "image",
+        Some(Kind::Joint) => "model",
         None => "unknown",
     }
 }

@@ -58,7 +58,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     ));
     std::fs::create_dir_all(&arguments.dir)?;
     train(&dataset, &run, Settings::emoji(), global, terminal)?;
-    let encoder = Encoder::open(&run, global)?;
+    let encoder = Encoder::open(&run, global, terminal)?;
     let trained = measure(&dataset, Split::Test, &encoder, terminal)?;
     let baseline = untrained(&dataset, &arguments.dir, global, terminal)?;
     report::write(&run, &dataset, &model::backbones(global)?)?;
@@ -121,7 +121,8 @@ fn untrained(
     let run = dir.join("untrained-model");
     let quiet = Terminal::new(terminal.json(), true);
     train(dataset, &run, settings, global, &quiet)?;
-    let measured = measure(dataset, Split::Test, &Encoder::open(&run, global)?, &quiet)?;
+    let encoder = Encoder::open(&run, global, &quiet)?;
+    let measured = measure(dataset, Split::Test, &encoder, &quiet)?;
     std::fs::remove_dir_all(&run)?;
     Ok(measured)
 }

@@ -55,7 +55,8 @@ pub struct Arguments {
     /// Go on after a hit: the `cursor` that --json gave with it
     #[arg(long, env = "TOMBOLO_AFTER", value_name = "CURSOR")]
     after: Option<String>,
-    /// The model: a run directory or a starter; by default the one that the library was last indexed with
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; by default the one that the
+    /// library was last indexed with
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
     /// A run whose map takes the place of the model's, as for another language; it must join the same towers
@@ -123,16 +124,15 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     };
     let libraries = dirs.iter().map(|dir| Opened::open(dir)).collect::<anyhow::Result<Vec<_>>>()?;
     let model = libraries[0].model(arguments.model.clone())?;
-    let mut encoder = Encoder::open(&model, global)?;
+    let mut encoder = Encoder::open(&model, global, terminal)?;
     if let Some(run) = &arguments.map {
         encoder = encoder.with_map(run)?;
     }
-    let tower = encoder.model().file().image.as_ref();
-    let fingerprint = tower.map_or("", |tower| tower.fingerprint.as_str());
+    let fingerprint = encoder.model().image_fingerprint()?;
     let map = ImageSide::new(&encoder)?;
     libraries
         .iter()
-        .try_for_each(|library| library.photos.require(fingerprint, map.fingerprint()))?;
+        .try_for_each(|library| library.photos.require(&fingerprint, map.fingerprint()))?;
     let asked = asked(&arguments, &encoder, terminal)?;
     let method = if arguments.exact { Method::Exact } else { Method::Auto };
     let options = SearchOptions { top: arguments.top as usize, map: Some(&map), method };

@@ -30,7 +30,8 @@ pub struct Arguments {
     #[arg(long, env = "TOMBOLO_MAX_REQUESTS", default_value_t = 256, value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_requests: u32,
-    /// The model: a run directory or a starter; by default the one that the library was last indexed with
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; by default the one that the
+    /// library was last indexed with
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
 }
@@ -39,10 +40,9 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let library = Opened::open(&library_name(arguments.library)?)?;
     let model = library.model(arguments.model)?;
     // What is wrong with them is told before anything listens.
-    let encoder = Encoder::open(&model, global)?;
-    let tower = encoder.model().file().image.as_ref();
-    let fingerprint = tower.map_or("", |tower| tower.fingerprint.as_str());
-    library.photos.require(fingerprint, &encoder.model().map_fingerprint()?)?;
+    let encoder = Encoder::open(&model, global, terminal)?;
+    let fingerprint = encoder.model().image_fingerprint()?;
+    library.photos.require(&fingerprint, &encoder.model().map_fingerprint()?)?;
     let bind = address(&arguments.bind)?;
     let token = arguments.token_file.as_deref().map(token).transpose()?;
     if token.is_none() && !bind.ip().is_loopback() {

@@ -35,7 +35,7 @@ pub struct Engine {
 impl Engine {
     fn load(model: &std::path::Path, global: &Global) -> anyhow::Result<Self> {
         let terminal = Terminal::new(false, true);
-        let encoder = Encoder::open(model, global)?;
+        let encoder = Encoder::open(model, global, &terminal)?;
         let written = written(&encoder);
         encoder.text_tower(&terminal)?;
         encoder.image_tower(&terminal)?;

@@ -8,6 +8,7 @@ mod joint;
 mod library;
 mod serve;
 mod starter;
+mod zoo;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

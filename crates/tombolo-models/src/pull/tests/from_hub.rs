@@ -52,6 +52,38 @@ fn a_repository_is_installed_whole() {
 }
 
 #[test]
+fn weights_in_several_files_and_the_layout_of_open_clip_come_whole() {
+    let part = weights();
+    let etag = |digit: u8| format!("{:040}", digit);
+    let (one, two, three, four) = (etag(1), etag(2), etag(3), etag(4));
+    let hub = Hub::start(&[
+        ("config.json", b"{}", &one),
+        ("merges.txt", b"a b", &two),
+        ("model.safetensors.index.json", b"{\"weight_map\":{}}", &three),
+        ("model-00001-of-00002.safetensors", &part, &hash(&part)),
+        ("model-00002-of-00002.safetensors", &part, &hash(&part)),
+        ("pytorch_model.bin", b"not wanted", &four),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let installed = store(folder.path(), &hub.address).ensure(NAME, false, &mut quiet).unwrap();
+    for name in ["merges.txt", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+        assert!(installed.file(name).exists(), "{name}");
+    }
+    assert!(!installed.file("pytorch_model.bin").exists());
+
+    let hub = Hub::start(&[
+        ("open_clip_config.json", b"{}", &one),
+        ("open_clip_model.safetensors", &part, &hash(&part)),
+        ("vocab.json", b"{}", &two),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let installed = store(folder.path(), &hub.address).ensure(NAME, false, &mut quiet).unwrap();
+    for name in ["open_clip_config.json", "open_clip_model.safetensors", "vocab.json"] {
+        assert!(installed.file(name).exists(), "{name}");
+    }
+}
+
+#[test]
 fn a_cut_connection_is_taken_up_where_it_broke() {
     let (folder, hub) = (tempfile::tempdir().unwrap(), hub());
     let store = store(folder.path(), &hub.address);

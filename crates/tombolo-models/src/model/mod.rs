@@ -1,29 +1,30 @@
-//! A trained model on disk: two towers and the map that joins them.
+//! A model on disk: two towers and the map that joins them, trained here or jointly trained elsewhere.
+
+mod encode;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
-use tombolo_vectors::EmbeddingMatrix;
 
 use crate::backbones::{Backbones, WORDS};
 use crate::checkpoint::safetensors::Precision;
 use crate::checkpoint::{self, Tensors};
 use crate::error::{ModelError, Result};
-use crate::image::{ImageBackbone, Preprocessing};
 use crate::map::Map;
 use crate::pull::OnProgress;
 use crate::settings::{read_toml, write_toml};
-use crate::text::{TextBackbone, Tokenizer};
-use crate::tower::{Sequences, Tower, TowerConfig};
+use crate::text::Tokenizer;
+use crate::tower::{Tower, TowerConfig};
 use crate::weights::Weights;
+use crate::zoo::Joint;
+
+pub use encode::{ImageTower, TextTower, WINDOWS, id_sequences};
+use encode::{Images, TextReader, Texts};
 
 /// The format of a run directory that this version writes and reads.
 const FORMAT: u32 = 1;
-
-/// Texts encoded at a time.
-const TEXTS: usize = 64;
 
 /// `model.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,30 +63,36 @@ pub struct TowerFile {
     pub tower: TowerConfig,
 }
 
-/// A run directory, opened; its parts are loaded when they are asked for.
+/// A run directory, or a directory of a jointly trained model in a public layout, opened; its parts are loaded when they
+/// are asked for.
 pub struct Model {
     dir: PathBuf,
     /// Where the map is.
     map_dir: PathBuf,
     file: ModelFile,
+    /// Where towers and map come from, if it is no run.
+    joint: Option<Joint>,
 }
 
 impl Model {
-    /// Opens a run directory.
+    /// Opens a run directory, or one with a jointly trained model: see [`Joint`].
     ///
     /// # Errors
-    /// If it is not one, or of a newer format.
+    /// If it is neither, of a newer format, or of an architecture that is not known.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("model.toml");
         if !path.exists() {
-            return Err(ModelError::NotAModel { path: dir.to_path_buf() });
+            let (dir, map_dir) = (dir.to_path_buf(), dir.to_path_buf());
+            let joint = Some(Joint::open(&dir)?);
+            return Ok(Self { dir, map_dir, file: ModelFile::default(), joint });
         }
         let file: ModelFile = read_toml(&path)?;
         if file.format != FORMAT {
             let reason = format!("format: expected {FORMAT}, found {}", file.format);
             return Err(ModelError::Settings { path, reason });
         }
-        Ok(Self { dir: dir.to_path_buf(), map_dir: dir.to_path_buf(), file })
+        let (dir, map_dir) = (dir.to_path_buf(), dir.to_path_buf());
+        Ok(Self { dir, map_dir, file, joint: None })
     }
 
     /// The same towers with the map of another run, which must join them.
@@ -103,16 +110,39 @@ impl Model {
         &self.dir
     }
 
-    /// What `model.toml` says.
+    /// What `model.toml` says; of a jointly trained model, nothing.
     pub fn file(&self) -> &ModelFile {
         &self.file
+    }
+
+    /// The jointly trained model, if it is one.
+    pub fn joint(&self) -> Option<&Joint> {
+        self.joint.as_ref()
+    }
+
+    /// The fingerprint of the image tower: libraries of vectors of another are not of this model.
+    ///
+    /// # Errors
+    /// If the model has no image tower, or a file cannot be read.
+    pub fn image_fingerprint(&self) -> Result<String> {
+        self.fingerprint("image", self.file.image.as_ref())
+    }
+
+    fn fingerprint(&self, part: &str, tower: Option<&TowerFile>) -> Result<String> {
+        match &self.joint {
+            Some(joint) => joint.fingerprint().map(str::to_owned),
+            None => Ok(self.part(part, tower)?.fingerprint.clone()),
+        }
     }
 
     /// Loads the text tower.
     ///
     /// # Errors
-    /// If the run has none, or a file is missing, malformed or of another tower than `model.toml` says.
+    /// If the model has none, or a file is missing, malformed or of another tower than `model.toml` says.
     pub fn text_tower(&self, backbones: &Backbones, progress: OnProgress<'_>) -> Result<TextTower> {
+        if let Some(joint) = &self.joint {
+            return Ok(TextTower(Texts::Joint(joint.texts(&backbones.device)?)));
+        }
         let part = self.part("text", self.file.text.as_ref())?;
         let reader = if part.backbone == WORDS {
             let longest = part.tower.positions;
@@ -122,7 +152,8 @@ impl Model {
             self.check_backbone("text", part, &fingerprint)?;
             TextReader::Backbone(Box::new(backbone))
         };
-        Ok(TextTower { reader, tower: self.tower("text", &backbones.device)? })
+        let tower = self.tower("text", &backbones.device)?;
+        Ok(TextTower(Texts::Trained { reader, tower }))
     }
 
     /// Loads the image tower.
@@ -134,22 +165,30 @@ impl Model {
         backbones: &Backbones,
         progress: OnProgress<'_>,
     ) -> Result<ImageTower> {
+        if let Some(joint) = &self.joint {
+            return Ok(ImageTower(Images::Joint(joint.images(&backbones.device)?)));
+        }
         let part = self.part("image", self.file.image.as_ref())?;
         let trained = part.tower.trained_blocks();
         let (backbone, fingerprint) = backbones.image(&part.backbone, trained, progress)?;
         self.check_backbone("image", part, &fingerprint)?;
-        Ok(ImageTower { backbone, tower: self.tower("image", &backbones.device)? })
+        let tower = self.tower("image", &backbones.device)?;
+        Ok(ImageTower(Images::Trained { backbone, tower }))
     }
 
-    /// Loads the map, and makes sure that it joins the towers that are there.
+    /// Loads the map, and makes sure that it joins the towers that are there. Between the halves of a jointly trained
+    /// model, it leaves vectors as they are.
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] if it joins others; or if the file is missing or malformed.
     pub fn map(&self, device: &Device) -> Result<Map> {
+        if let Some(joint) = self.unmapped() {
+            return Map::identity(joint.dim(), device);
+        }
         let (map, towers) = Map::load(&self.map_dir.join("map.safetensors"), device)?;
         let parts = [("text", &self.file.text), ("image", &self.file.image)];
         for ((part, tower), expected) in parts.into_iter().zip(towers) {
-            let found = self.part(part, tower.as_ref())?.fingerprint.clone();
+            let found = self.fingerprint(part, tower.as_ref())?;
             if found != expected {
                 let path = self.map_dir.clone();
                 return Err(ModelError::Mismatch { path, part, expected, found });
@@ -158,11 +197,28 @@ impl Model {
         Ok(map)
     }
 
+    /// The jointly trained model, if there is no other map than its own.
+    fn unmapped(&self) -> Option<&Joint> {
+        self.joint.as_ref().filter(|_| self.map_dir == self.dir)
+    }
+
+    /// Scale and bias that make a probability of a score through a sigmoid, where the model was trained so and has its own
+    /// map.
+    ///
+    /// # Errors
+    /// If the weights cannot be read.
+    pub fn sigmoid(&self) -> Result<Option<(f64, f64)>> {
+        self.unmapped().map_or(Ok(None), Joint::sigmoid)
+    }
+
     /// A fingerprint of the map's file: two runs that share it map alike.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn map_fingerprint(&self) -> Result<String> {
+        if let Some(joint) = self.unmapped() {
+            return Ok(format!("identity-{}", joint.dim()));
+        }
         let path = self.map_dir.join("map.safetensors");
         let bytes = std::fs::read(&path).map_err(ModelError::io(&path))?;
         Ok(blake3::hash(&bytes).to_hex()[..16].to_owned())
@@ -255,123 +311,4 @@ fn tower_fingerprint(tensors: &Tensors, config: &TowerConfig, backbone: &str) ->
         hash.update(bytemuck::cast_slice(&tensor.data));
     }
     hash.finalize().to_hex()[..16].to_owned()
-}
-
-enum TextReader {
-    Words(Box<Tokenizer>),
-    Backbone(Box<TextBackbone>),
-}
-
-/// The text tower with what it stands on.
-pub struct TextTower {
-    reader: TextReader,
-    tower: Tower,
-}
-
-impl TextTower {
-    /// Width of a vector.
-    pub fn dim(&self) -> usize {
-        self.tower.config().dim()
-    }
-
-    /// The vectors of texts, in their order. Texts are encoded in the order of their length.
-    ///
-    /// # Errors
-    /// If the tokenizer refuses a text, or a tensor operation fails.
-    pub fn embed(&self, texts: &[&str]) -> Result<EmbeddingMatrix> {
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|&i| texts[i].len());
-        let mut out = vec![0.0; texts.len() * self.dim()];
-        for batch in order.chunks(TEXTS) {
-            let chunk: Vec<&str> = batch.iter().map(|&i| texts[i]).collect();
-            let sequences = self.sequences(&chunk)?.cut(self.tower.config().positions)?;
-            let vectors = self.tower.forward(&sequences)?;
-            let vectors = vectors.flatten_all()?.to_vec1::<f32>()?;
-            for (&i, vector) in batch.iter().zip(vectors.chunks_exact(self.dim())) {
-                out[i * self.dim()..(i + 1) * self.dim()].copy_from_slice(vector);
-            }
-        }
-        Ok(EmbeddingMatrix::from_rows(self.dim(), out)?)
-    }
-
-    fn sequences(&self, texts: &[&str]) -> Result<Sequences> {
-        match &self.reader {
-            TextReader::Words(tokenizer) => {
-                let ids = texts.iter().map(|t| tokenizer.ids(t)).collect::<Result<Vec<_>>>()?;
-                id_sequences(&ids, self.tower.device())
-            }
-            TextReader::Backbone(backbone) => {
-                let (rows, lengths) = backbone.forward(texts)?;
-                Ok(Sequences { values: rounded(&rows)?, lengths })
-            }
-        }
-    }
-}
-
-/// Token ids as sequences.
-///
-/// # Errors
-/// If the tensor cannot be made.
-pub fn id_sequences(ids: &[Vec<u32>], device: &Device) -> Result<Sequences> {
-    let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-    let rows = lengths.iter().sum::<usize>();
-    Ok(Sequences { values: Tensor::from_vec(ids.concat(), rows, device)?, lengths })
-}
-
-/// The image tower with what it stands on.
-pub struct ImageTower {
-    backbone: ImageBackbone,
-    tower: Tower,
-}
-
-impl ImageTower {
-    /// Width of a vector.
-    pub fn dim(&self) -> usize {
-        self.tower.config().dim()
-    }
-
-    /// What a photo must be brought to.
-    pub fn preprocessing(&self) -> &Preprocessing {
-        self.backbone.preprocessing()
-    }
-
-    /// The vectors of parts of a photo, `[WINDOWS², dim]`, row by row: each as if all of the photo were like the cells
-    /// around one place. Compared with a query, they tell which part of the photo it is that matches.
-    ///
-    /// # Errors
-    /// If a tensor operation fails.
-    pub fn windows(&self, picture: Vec<f32>) -> Result<EmbeddingMatrix> {
-        let cells = rounded(&self.backbone.forward(&[picture])?.flatten(0, 1)?)?;
-        let windows = self.backbone.windows(WINDOWS);
-        let mut vectors = EmbeddingMatrix::new(self.dim())?;
-        for window in windows {
-            let lengths = vec![window.len()];
-            let places = Tensor::from_vec(window, lengths[0], cells.device())?;
-            let sequences = Sequences { values: cells.index_select(&places, 0)?, lengths };
-            let vector = self.tower.forward(&sequences.cut(self.tower.config().positions)?)?;
-            vectors.push(&vector.flatten_all()?.to_vec1::<f32>()?)?;
-        }
-        Ok(vectors)
-    }
-
-    /// The vectors of photos, each as [`Preprocessing::apply`] makes it.
-    ///
-    /// # Errors
-    /// If a tensor operation fails.
-    pub fn embed(&self, pictures: &[Vec<f32>]) -> Result<EmbeddingMatrix> {
-        let cells = self.backbone.forward(pictures)?.flatten(0, 1)?;
-        let lengths = vec![self.backbone.cells(); pictures.len()];
-        let sequences = Sequences { values: rounded(&cells)?, lengths };
-        let vectors = self.tower.forward(&sequences.cut(self.tower.config().positions)?)?;
-        let values = vectors.flatten_all()?.to_vec1()?;
-        Ok(EmbeddingMatrix::from_rows(self.dim(), values)?)
-    }
-}
-
-/// Cells of the side of the grid in which [`ImageTower::windows`] looks at a photo.
-pub const WINDOWS: usize = 7;
-
-/// Rounded to f16 and back: features that come from the cache and features that do not are the same.
-fn rounded(features: &Tensor) -> Result<Tensor> {
-    Ok(features.to_dtype(DType::F16)?.to_dtype(DType::F32)?)
 }

@@ -1,0 +1,310 @@
+//! open_clip's layout: its settings and the names of its tensors, told in Hugging Face's words.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tombolo_data::image::{Filter, Fit, Preprocess};
+
+use super::settings::Settings;
+use crate::checkpoint::{CheckpointError, MappedTensors, Named, Values};
+use crate::error::{ModelError, Result};
+use crate::image::processor;
+use crate::settings::read_json;
+
+/// The file that makes a directory one of this layout.
+pub(crate) const CONFIG: &str = "open_clip_config.json";
+
+/// Weights, best first.
+pub(crate) const WEIGHTS: [&str; 2] = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
+
+/// `open_clip_config.json`.
+#[derive(Deserialize)]
+struct File {
+    model_cfg: Model,
+    preprocess_cfg: Option<Value>,
+}
+
+/// Fields beyond these are named to the user: they ask for another network.
+#[derive(Deserialize)]
+struct Model {
+    embed_dim: usize,
+    #[serde(default)]
+    quick_gelu: bool,
+    vision_cfg: Vision,
+    text_cfg: Text,
+    /// What the network below does not depend on.
+    #[serde(default, rename = "init_logit_scale")]
+    _scale: Value,
+    #[serde(default, rename = "custom_text")]
+    _custom: Value,
+    #[serde(flatten)]
+    others: serde_json::Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Vision {
+    layers: Value,
+    width: usize,
+    #[serde(default = "head_width")]
+    head_width: usize,
+    #[serde(default = "mlp_ratio")]
+    mlp_ratio: f64,
+    #[serde(default)]
+    patch_size: Value,
+    image_size: usize,
+    #[serde(flatten)]
+    others: serde_json::Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    #[serde(default = "context_length")]
+    context_length: usize,
+    #[serde(default = "vocab_size")]
+    vocab_size: usize,
+    width: Option<usize>,
+    heads: Option<usize>,
+    layers: Option<usize>,
+    #[serde(default = "mlp_ratio")]
+    mlp_ratio: f64,
+    #[serde(flatten)]
+    others: serde_json::Map<String, Value>,
+}
+
+fn head_width() -> usize {
+    64
+}
+
+fn mlp_ratio() -> f64 {
+    4.0
+}
+
+fn context_length() -> usize {
+    77
+}
+
+fn vocab_size() -> usize {
+    49408
+}
+
+/// Reads `open_clip_config.json`.
+///
+/// # Errors
+/// If the file is malformed, or asks for another network than CLIP with a vision transformer or a ResNet.
+pub(crate) fn settings(dir: &Path) -> Result<Settings> {
+    let path = dir.join(CONFIG);
+    let raw: Value = read_json(&path)?;
+    // An OpenAI or open_clip file of model settings alone is as good.
+    let raw = if raw["model_cfg"].is_object() { raw } else { json!({ "model_cfg": raw }) };
+    let refused = |reason: String| ModelError::Settings { path: path.clone(), reason };
+    let file: File = serde_json::from_value(raw).map_err(|error| refused(error.to_string()))?;
+    let config = config(&file.model_cfg, file.preprocess_cfg).map_err(refused)?;
+    Settings::new(dir, &path, config)
+}
+
+fn config(model: &Model, preprocess: Option<Value>) -> Result<Value, String> {
+    let sections = [
+        ("", &model.others),
+        ("vision_cfg.", &model.vision_cfg.others),
+        ("text_cfg.", &model.text_cfg.others),
+    ];
+    // A null or a false asks for nothing.
+    for (section, others) in sections {
+        let asked = others.iter().find(|(_, value)| !value.is_null() && **value != json!(false));
+        if let Some((field, value)) = asked {
+            return Err(format!("model_cfg.{section}{field}: {value} is not supported"));
+        }
+    }
+    let act = if model.quick_gelu { "quick_gelu" } else { "gelu" };
+    let (vision, text) = (&model.vision_cfg, &model.text_cfg);
+    let needed = |name: &str, value: Option<usize>| {
+        value.ok_or_else(|| format!("model_cfg.text_cfg.{name}: expected a number, found none"))
+    };
+    let width = needed("width", text.width)?;
+    Ok(json!({
+        "model_type": "clip",
+        "projection_dim": model.embed_dim,
+        "preprocess_cfg": preprocess,
+        "text_config": {
+            "vocab_size": text.vocab_size,
+            "hidden_size": width,
+            "intermediate_size": (width as f64 * text.mlp_ratio) as usize,
+            "num_hidden_layers": needed("layers", text.layers)?,
+            "num_attention_heads": needed("heads", text.heads)?,
+            "max_position_embeddings": text.context_length,
+            "hidden_act": act,
+            "eos_token_id": 2,
+        },
+        "vision_config": vision_config(vision, act),
+    }))
+}
+
+fn vision_config(vision: &Vision, act: &str) -> Value {
+    if vision.layers.is_array() {
+        return json!({
+            "resnet": { "layers": vision.layers, "width": vision.width, "head_width": vision.head_width },
+            "image_size": vision.image_size,
+        });
+    }
+    json!({
+        "hidden_size": vision.width,
+        "intermediate_size": (vision.width as f64 * vision.mlp_ratio) as usize,
+        "num_hidden_layers": vision.layers,
+        "num_attention_heads": vision.width / vision.head_width.max(1),
+        "image_size": vision.image_size,
+        "patch_size": vision.patch_size,
+        "hidden_act": act,
+    })
+}
+
+/// `preprocess_cfg`, as open_clip's transform reads it.
+#[derive(Default, Deserialize)]
+struct Transform {
+    size: Option<Value>,
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
+    interpolation: Option<String>,
+    resize_mode: Option<String>,
+}
+
+/// What open_clip's transform does to a picture of this size.
+///
+/// # Errors
+/// If the settings ask for what is not supported.
+pub(crate) fn preprocess(settings: &Settings, size: usize) -> Result<Option<Preprocess>> {
+    let given = &settings.config["preprocess_cfg"];
+    if settings.path.file_name().is_none_or(|name| name != CONFIG) {
+        return Ok(None);
+    }
+    let transform: Option<Transform> = serde_json::from_value(given.clone())
+        .map_err(|error| settings.refused(format!("preprocess_cfg: {error}")))?;
+    let transform = transform.unwrap_or_default();
+    let side = transform.size.as_ref().map_or(Some(size), side);
+    let size = side.ok_or_else(|| settings.refused("preprocess_cfg.size: expected a square".into()))?;
+    let fit = match transform.resize_mode.as_deref() {
+        None | Some("shortest") => Fit::CropCenter { resize_shortest: size },
+        Some("squash") => Fit::Squash,
+        Some(found) => {
+            let reason = "preprocess_cfg.resize_mode: expected shortest or squash, found";
+            return Err(settings.refused(format!("{reason} {found}")));
+        }
+    };
+    let filter = match transform.interpolation.as_deref() {
+        Some("bilinear") => Filter::Bilinear,
+        _ => Filter::Bicubic,
+    };
+    let default = processor::clip(size);
+    let (mean, std) =
+        (transform.mean.unwrap_or(default.mean), transform.std.unwrap_or(default.std));
+    Ok(Some(Preprocess { size, fit, filter, mean, std }))
+}
+
+fn side(size: &Value) -> Option<usize> {
+    let side = match size.as_array() {
+        Some(sides) if sides.iter().all(|side| *side == sides[0]) => sides.first()?.as_u64(),
+        Some(_) => None,
+        None => size.as_u64(),
+    };
+    side.map(|side| side as usize)
+}
+
+/// The tensors by Hugging Face's names.
+///
+/// # Errors
+/// If a tensor has another number of dimensions than its name asks for.
+pub(crate) fn translated(tensors: MappedTensors) -> Result<MappedTensors, CheckpointError> {
+    let path = tensors.path().to_owned();
+    let resnet = tensors.has_prefix("visual.layer1.");
+    tensors.translated(|name, shape, values| {
+        // With `custom_text`, the text half is a module of its own.
+        let name = name.strip_prefix("text.").unwrap_or(name);
+        let name = name.strip_prefix("module.").unwrap_or(name);
+        if resnet && name.starts_with("visual.") {
+            return Ok(vec![(name.to_owned(), shape, values)]);
+        }
+        if name == "text_projection" || name == "visual.proj" {
+            let to = if name == "visual.proj" { "visual_projection" } else { name };
+            return transposed(&path, name, &format!("{to}.weight"), &shape, &values);
+        }
+        let part = [("visual.transformer.resblocks.", "vision_model"), ("transformer.resblocks.", "text_model")];
+        for (prefix, half) in part {
+            if let Some(rest) = name.strip_prefix(prefix) {
+                let (layer, rest) = rest.split_once('.').unwrap_or((rest, ""));
+                return block(&format!("{half}.encoder.layers.{layer}"), rest, &shape, &values);
+            }
+        }
+        let to = ALONE.iter().find_map(|(from, to)| {
+            name.strip_prefix(from).map(|rest| format!("{to}{rest}"))
+        });
+        Ok(vec![(to.unwrap_or_else(|| name.to_owned()), shape, values)])
+    })
+}
+
+/// Beginnings of names outside of the layers.
+const ALONE: [(&str, &str); 8] = [
+    ("visual.class_embedding", "vision_model.embeddings.class_embedding"),
+    ("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"),
+    ("visual.ln_pre", "vision_model.pre_layrnorm"),
+    ("visual.ln_post", "vision_model.post_layernorm"),
+    ("token_embedding", "text_model.embeddings.token_embedding"),
+    ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+    ("ln_final", "text_model.final_layer_norm"),
+];
+
+/// Parts of a layer.
+const PARTS: [(&str, &str); 5] = [
+    ("attn.out_proj", "self_attn.out_proj"),
+    ("ln_1", "layer_norm1"),
+    ("ln_2", "layer_norm2"),
+    ("mlp.c_fc", "mlp.fc1"),
+    ("mlp.c_proj", "mlp.fc2"),
+];
+
+/// A tensor of a layer; queries, keys and values lie in one.
+fn block(
+    layer: &str,
+    part: &str,
+    shape: &[usize],
+    values: &Values,
+) -> Result<Vec<Named>, CheckpointError> {
+    if let Some(kind) = part.strip_prefix("attn.in_proj_") {
+        let third = values.len() / 3;
+        let mut shape = shape.to_vec();
+        if let Some(rows) = shape.first_mut() {
+            *rows /= 3;
+        }
+        let each = ["q", "k", "v"].into_iter().enumerate().map(|(index, letter)| {
+            let part = values.part(index * third..(index + 1) * third);
+            (format!("{layer}.self_attn.{letter}_proj.{kind}"), shape.clone(), part)
+        });
+        return Ok(each.collect());
+    }
+    let to = PARTS
+        .iter()
+        .find_map(|(from, to)| part.strip_prefix(from).map(|rest| format!("{to}{rest}")));
+    let to = to.unwrap_or_else(|| part.to_owned());
+    Ok(vec![(format!("{layer}.{to}"), shape.to_vec(), values.clone())])
+}
+
+/// A matrix `[inputs, outputs]` as the weight of a linear layer, `[outputs, inputs]`.
+fn transposed(
+    path: &Path,
+    name: &str,
+    to: &str,
+    shape: &[usize],
+    values: &Values,
+) -> Result<Vec<Named>, CheckpointError> {
+    let &[inputs, outputs] = shape else {
+        return Err(CheckpointError::Tensor {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            expected: "a matrix".into(),
+            found: format!("shape {shape:?}"),
+        });
+    };
+    let columns = (0..outputs).flat_map(|o| (0..inputs).map(move |i| values[i * outputs + o]));
+    let columns: Vec<f32> = columns.collect();
+    Ok(vec![(to.to_owned(), vec![outputs, inputs], columns.into())])
+}

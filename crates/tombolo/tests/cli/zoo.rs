@@ -1,0 +1,129 @@
+//! Jointly trained models from public layouts, by every command. The model is `parity/clip/tiny`: random weights, so what
+//! it finds means nothing, but that all commands find the same does.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{assert_fails, assert_status, copy, data, err, out, run};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../parity").join(name)
+}
+
+/// A data folder with a model in `clip`.
+fn with_clip() -> tempfile::TempDir {
+    let dir = data();
+    copy(&golden("clip/tiny"), &dir.path().join("clip"));
+    dir
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_directory_in_a_public_layout_is_a_model_for_every_command() {
+    let dir = with_clip();
+    let dir = dir.path();
+    let eval = ["eval", "csv:captions.csv", "--split", "val", "--model", "clip", "--json"];
+    let output = run(dir, &eval);
+    assert_status(&output, 0);
+    let document: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!((&document["images"], &document["texts"]), (&4.into(), &8.into()));
+    assert!(document["rsum"].is_number());
+
+    let library = ["--library", "lib"];
+    assert_status(&run(dir, &[&["index", "photos", "--model", "clip"], &library[..]].concat()), 0);
+    let output = run(dir, &[&["search", "a red square", "--json"], &library[..]].concat());
+    assert_status(&output, 0);
+    let hits = documents(&out(&output));
+    assert_eq!(hits.len(), 10);
+    assert!(hits[0]["probability"].is_null(), "CLIP's scores are no probabilities");
+
+    let best = hits[0]["path"].as_str().unwrap();
+    let embed = ["embed", "a red square", best, "--model", "clip", "--out", "v.npy"];
+    assert_status(&run(dir, &embed), 0);
+    let vectors = tombolo_vectors::npy::read(&dir.join("v.npy")).unwrap();
+    assert_eq!((vectors.len(), vectors.dim()), (2, 24));
+    let score = f64::from(tombolo_vectors::dot(vectors.row(0), vectors.row(1)));
+    let found = hits[0]["score"].as_f64().unwrap();
+    assert!((found - score).abs() < 1e-3, "{found} {score}");
+
+    std::fs::write(dir.join("texts.txt"), "a red square\nsomething blue\n").unwrap();
+    let caption = ["caption", best, "--texts", "texts.txt", "--model", "clip", "--json"];
+    let output = run(dir, &caption);
+    assert_status(&output, 0);
+    assert!(out(&output).contains("a red square"), "{}", out(&output));
+}
+
+#[test]
+fn a_library_of_one_model_is_not_searched_with_another() {
+    let dir = with_clip();
+    let dir = dir.path();
+    assert_status(&run(dir, &["index", "photos", "--model", "clip", "--library", "lib"]), 0);
+    copy(&golden("altclip/tiny"), &dir.join("other"));
+    let search = ["search", "red", "--library", "lib", "--model", "other"];
+    let output = run(dir, &search);
+    assert_status(&output, 2);
+    assert!(err(&output).contains("hint:"), "{}", err(&output));
+}
+
+#[test]
+fn siglip_says_how_probable_a_match_is() {
+    let dir = data();
+    copy(&golden("siglip/tiny"), &dir.path().join("siglip"));
+    let dir = dir.path();
+    assert_status(&run(dir, &["index", "photos", "--model", "siglip", "--library", "lib"]), 0);
+    let output = run(dir, &["search", "red", "--library", "lib", "--json"]);
+    assert_status(&output, 0);
+    for hit in documents(&out(&output)) {
+        let (score, found) = (hit["score"].as_f64().unwrap(), hit["probability"].as_f64().unwrap());
+        let expected = 1.0 / (1.0 + (3.0 - 2.0_f64.exp() * score).exp());
+        assert!((found - expected).abs() < 1e-3, "{found} {expected}");
+    }
+}
+
+#[test]
+fn halves_are_backbones_of_our_own_towers() {
+    let dir = with_clip();
+    let dir = dir.path();
+    let settings = [
+        "text.backbone=dir:clip",
+        "image.backbone=dir:clip",
+        "text.positions=24",
+        "image.positions=17",
+    ];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let train = ["train", "csv:captions.csv", "--config", "settings.toml", "--out", "mine"];
+    let arguments: Vec<&str> = train.into_iter().chain(settings).collect();
+    assert_status(&run(dir, &arguments), 0);
+    let eval = ["eval", "csv:captions.csv", "--split", "val", "--model", "mine", "--json"];
+    assert_status(&run(dir, &eval), 0);
+    // Another model in the place of the backbone is noticed.
+    copy(&golden("altclip/tiny"), &dir.join("clip"));
+    assert_status(&run(dir, &eval), 2);
+}
+
+#[test]
+fn what_cannot_be_a_model_is_refused_with_a_hint() {
+    let dir = with_clip();
+    let dir = dir.path();
+    let eval = |model| run(dir, &["eval", "csv:captions.csv", "--split", "val", "--model", model]);
+    assert_fails(&eval("photos"), 2, "not a model", "hf:OWNER/NAME");
+    assert_fails(&eval("hf:nobody"), 2, "hf:OWNER/NAME", "hf:");
+    let output = eval("hf:openai/clip-vit-base-patch32");
+    assert!(err(&output).contains("hf:openai/clip-vit-base-patch32"), "{}", err(&output));
+    assert_ne!(output.status.code(), Some(0));
+
+    let config = dir.join("clip/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen('{', "{\"new_trick\": true, ", 1)).unwrap();
+    let output = eval("clip");
+    assert_status(&output, 0);
+    let told = err(&output);
+    assert!(told.contains("warning:") && told.contains("new_trick"), "{told}");
+    assert_eq!(told.matches("new_trick").count(), 1, "told once: {told}");
+    std::fs::write(&config, text.replace("\"clip\"", "\"llama\"")).unwrap();
+    assert_fails(&eval("clip"), 2, "`llama`", "backbones");
+}
