@@ -145,7 +145,9 @@ mod tests {
         let judged: Vec<Vec<(usize, f32)>> = candidates(&queries, &gallery, 12)
             .unwrap()
             .into_iter()
-            .map(|rows| rows.into_iter().zip(0..).map(|(row, place)| (row, -(place as f32))).collect())
+            .map(|rows| {
+                rows.into_iter().zip(0..).map(|(row, place)| (row, -(place as f32))).collect()
+            })
             .collect();
         assert_eq!(reranked(&first, &relevance, &judged).unwrap(), first);
     }

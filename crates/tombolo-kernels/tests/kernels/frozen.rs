@@ -59,7 +59,13 @@ fn convolution_naive(
 }
 
 /// A convolution with swish.
-fn convolution_swish(conv: &Conv2d, x: &[f32], weight: &[f32], bias: &[f32], depthwise: bool) -> Vec<f32> {
+fn convolution_swish(
+    conv: &Conv2d,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    depthwise: bool,
+) -> Vec<f32> {
     let sums = convolution_sums(conv, x, weight, bias, depthwise);
     sums.into_iter().map(|sum| activate(sum.into(), Activation::Swish) as f32).collect()
 }

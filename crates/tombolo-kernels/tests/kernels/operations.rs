@@ -5,8 +5,9 @@ use candle_core::{Device, Tensor, Var};
 use proptest::prelude::*;
 use tombolo_kernels::{
     Activation, Conv2d, Mask, attend, attention, attention_composed, attention_masked,
-    bias_activation, depthwise, depthwise_composed, layer_norm, layer_norm_composed, masked_softmax, masked_softmax_composed,
-    pool, residual_layer_norm, residual_layer_norm_composed,
+    bias_activation, depthwise, depthwise_composed, layer_norm, layer_norm_composed,
+    masked_softmax, masked_softmax_composed, pool, residual_layer_norm,
+    residual_layer_norm_composed,
 };
 
 use crate::inputs::{check_gradient, tensor};

@@ -32,7 +32,9 @@ pub struct ImageBackbone {
 }
 
 enum Network {
-    Patches { patch: usize },
+    Patches {
+        patch: usize,
+    },
     EfficientNet(EfficientNet),
     Vit(Box<Vit>),
     /// The picture half of a jointly trained model.

@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn the_image_processor_inside_a_processor_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let text = r#"{"image_processor": {"size": {"height": 48, "width": 48}}, "processor_class": "X"}"#;
+        let text =
+            r#"{"image_processor": {"size": {"height": 48, "width": 48}}, "processor_class": "X"}"#;
         std::fs::write(folder.path().join("processor_config.json"), text).unwrap();
         assert_eq!(read(folder.path(), siglip(224)).unwrap(), siglip(48));
         assert_eq!(read(Path::new("nowhere"), siglip(224)).unwrap(), siglip(224));

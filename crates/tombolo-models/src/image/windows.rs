@@ -1,7 +1,7 @@
 //! Which part of a photo speaks: its vectors, as they would be if all of the photo were like one window of it.
 
-use super::preprocessing::View;
 use super::ImageBackbone;
+use super::preprocessing::View;
 
 /// Cells of a window's side.
 const SIDE: usize = 3;

@@ -114,7 +114,8 @@ impl Hub<'_> {
         let commit =
             commit.map_or_else(|_| self.revision.to_owned(), |commit| commit.trim().to_owned());
         let snapshot = folder.join("snapshots").join(&commit);
-        let inside = WANTED.iter().filter(|name| name.contains('/') && snapshot.join(name).exists());
+        let inside =
+            WANTED.iter().filter(|name| name.contains('/') && snapshot.join(name).exists());
         let mut present: Vec<String> = inside.map(|name| (*name).to_owned()).collect();
         for file in fs::read_dir(&snapshot).into_iter().flatten().flatten() {
             // What is listed may be a link to nothing.
@@ -233,9 +234,9 @@ fn choose(repo: &str, present: Vec<String>) -> Result<Vec<String>, PullError> {
     let layouts = LAYOUTS.iter().filter(|(settings, _)| has(settings));
     let weights = layouts.flat_map(|(_, weights)| *weights).find(|name| has(name));
     let Some(weights) = weights else {
-        let expected = LAYOUTS.iter().map(|(settings, weights)| {
-            format!("{settings} and one of {}", weights.join(", "))
-        });
+        let expected = LAYOUTS
+            .iter()
+            .map(|(settings, weights)| format!("{settings} and one of {}", weights.join(", ")));
         return Err(PullError::Repository {
             repo: format!("hf:{repo}"),
             expected: expected.collect::<Vec<_>>().join(", or "),

@@ -13,7 +13,8 @@ const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
 /// What becomes words: the special tokens, English endings, runs of letters, single digits, and runs of anything else.
-const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const WORDS: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Reads `vocab.json`, ids by token, and `merges.txt`, a pair a line.
 ///

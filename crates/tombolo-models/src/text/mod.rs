@@ -26,7 +26,10 @@ pub struct TextBackbone {
 }
 
 enum Network {
-    Bert { network: Box<Bert>, tokenizer: Box<Tokenizer> },
+    Bert {
+        network: Box<Bert>,
+        tokenizer: Box<Tokenizer>,
+    },
     /// The text half of a jointly trained model.
     Half(JointTexts),
 }

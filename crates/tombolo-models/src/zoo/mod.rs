@@ -9,10 +9,10 @@ mod batch_norm;
 mod blip;
 mod clip;
 mod files;
+mod fingerprint;
 #[cfg(test)]
 mod golden;
 mod groupvit;
-mod fingerprint;
 mod joint;
 mod open_clip;
 mod projection;
@@ -147,14 +147,8 @@ pub(crate) struct Architecture {
 }
 
 /// Every architecture that can be read.
-pub(crate) const ARCHITECTURES: &[Architecture] = &[
-    clip::CLIP,
-    siglip::SIGLIP,
-    altclip::ALTCLIP,
-    align::ALIGN,
-    groupvit::GROUPVIT,
-    blip::BLIP,
-];
+pub(crate) const ARCHITECTURES: &[Architecture] =
+    &[clip::CLIP, siglip::SIGLIP, altclip::ALTCLIP, align::ALIGN, groupvit::GROUPVIT, blip::BLIP];
 
 /// The activation that a configuration names.
 ///

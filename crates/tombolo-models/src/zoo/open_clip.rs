@@ -16,7 +16,8 @@ use crate::settings::read_json;
 pub(crate) const CONFIG: &str = "open_clip_config.json";
 
 /// Weights, best first.
-pub(crate) const WEIGHTS: [&str; 2] = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
+pub(crate) const WEIGHTS: [&str; 2] =
+    ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
 
 /// `open_clip_config.json`.
 #[derive(Deserialize)]
@@ -181,7 +182,8 @@ pub(crate) fn preprocess(settings: &Settings, size: usize) -> Result<Option<Prep
         .map_err(|error| settings.refused(format!("preprocess_cfg: {error}")))?;
     let transform = transform.unwrap_or_default();
     let side = transform.size.as_ref().map_or(Some(size), side);
-    let size = side.ok_or_else(|| settings.refused("preprocess_cfg.size: expected a square".into()))?;
+    let size =
+        side.ok_or_else(|| settings.refused("preprocess_cfg.size: expected a square".into()))?;
     let fit = match transform.resize_mode.as_deref() {
         None | Some("shortest") => Fit::CropCenter { resize_shortest: size },
         Some("squash") => Fit::Squash,
@@ -227,16 +229,19 @@ pub(crate) fn translated(tensors: MappedTensors) -> Result<MappedTensors, Checkp
             let to = if name == "visual.proj" { "visual_projection" } else { name };
             return transposed(&path, name, &format!("{to}.weight"), &shape, &values);
         }
-        let part = [("visual.transformer.resblocks.", "vision_model"), ("transformer.resblocks.", "text_model")];
+        let part = [
+            ("visual.transformer.resblocks.", "vision_model"),
+            ("transformer.resblocks.", "text_model"),
+        ];
         for (prefix, half) in part {
             if let Some(rest) = name.strip_prefix(prefix) {
                 let (layer, rest) = rest.split_once('.').unwrap_or((rest, ""));
                 return block(&format!("{half}.encoder.layers.{layer}"), rest, &shape, &values);
             }
         }
-        let to = ALONE.iter().find_map(|(from, to)| {
-            name.strip_prefix(from).map(|rest| format!("{to}{rest}"))
-        });
+        let to = ALONE
+            .iter()
+            .find_map(|(from, to)| name.strip_prefix(from).map(|rest| format!("{to}{rest}")));
         Ok(vec![(to.unwrap_or_else(|| name.to_owned()), shape, values)])
     })
 }

@@ -206,7 +206,10 @@ mod tests {
             "text_config_dict": { "hidden_size": 32 },
         }));
         let section: Value = settings.section("text_config").unwrap();
-        assert_eq!((section["hidden_size"].as_u64(), section["vocab_size"].as_u64()), (Some(32), Some(49408)));
+        assert_eq!(
+            (section["hidden_size"].as_u64(), section["vocab_size"].as_u64()),
+            (Some(32), Some(49408))
+        );
     }
 
     #[test]

@@ -121,7 +121,11 @@ impl Vision {
 
     /// The same, where no place looks at another in the last layer.
     pub fn forward_apart(&self, pictures: &[&[f32]]) -> Result<Vec<f32>> {
-        host(&self.encoder.forward_apart(self.enter(pictures), &vec![self.rows(); pictures.len()])?)
+        host(
+            &self
+                .encoder
+                .forward_apart(self.enter(pictures), &vec![self.rows(); pictures.len()])?,
+        )
     }
 
     /// What the first layer reads.

@@ -220,10 +220,7 @@ fn spoilt(change: impl FnOnce(&mut Tensors)) -> [Option<String>; 2] {
     safetensors::write(&path, &entries, &BTreeMap::new()).unwrap();
     let joint = Joint::open(folder.path()).unwrap();
     let said = |error: Option<tombolo_models::ModelError>| error.map(|error| error.to_string());
-    [
-        said(joint.texts(&Device::Cpu).err()),
-        said(joint.images(&Device::Cpu).err()),
-    ]
+    [said(joint.texts(&Device::Cpu).err()), said(joint.images(&Device::Cpu).err())]
 }
 
 #[test]
@@ -245,7 +242,10 @@ fn tensors_that_are_missing_left_over_or_of_another_shape_are_refused_by_name() 
         tensor.shape = vec![32, 24];
     });
     let image = image.unwrap();
-    assert!(image.contains(name) && image.contains("[24, 32]") && image.contains("[32, 24]"), "{image}");
+    assert!(
+        image.contains(name) && image.contains("[24, 32]") && image.contains("[32, 24]"),
+        "{image}"
+    );
 }
 
 #[test]

@@ -66,7 +66,9 @@ fn weights_in_several_files_and_the_layout_of_open_clip_come_whole() {
     ]);
     let folder = tempfile::tempdir().unwrap();
     let installed = store(folder.path(), &hub.address).ensure(NAME, false, &mut quiet).unwrap();
-    for name in ["merges.txt", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+    for name in
+        ["merges.txt", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    {
         assert!(installed.file(name).exists(), "{name}");
     }
     assert!(!installed.file("pytorch_model.bin").exists());

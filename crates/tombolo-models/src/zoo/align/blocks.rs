@@ -136,7 +136,9 @@ impl VisionConfig {
                 return Err(format!("{name}: expected {stages} sizes, none 0, found {list:?}"));
             }
         }
-        if let Some(kernel) = self.kernel_sizes.iter().find(|&kernel| kernel % 2 == 0 || *kernel < 3) {
+        if let Some(kernel) =
+            self.kernel_sizes.iter().find(|&kernel| kernel % 2 == 0 || *kernel < 3)
+        {
             return Err(format!("kernel_sizes: expected odd sizes from 3 on, found {kernel}"));
         }
         if let Some(stride) = self.strides.iter().find(|&&stride| stride > 2) {
@@ -147,7 +149,9 @@ impl VisionConfig {
         };
         match self {
             Self { depth_divisor: 0, .. } => one("depth_divisor", "at least 1", &0),
-            Self { num_channels, .. } if *num_channels != 3 => one("num_channels", "3", num_channels),
+            Self { num_channels, .. } if *num_channels != 3 => {
+                one("num_channels", "3", num_channels)
+            }
             Self { hidden_act, .. } if !["swish", "silu"].contains(&&hidden_act[..]) => {
                 one("hidden_act", "swish", hidden_act)
             }
@@ -193,7 +197,10 @@ mod tests {
         let wrong = [
             (VisionConfig { strides: vec![1], ..b7() }, "strides: expected 7 sizes"),
             (VisionConfig { kernel_sizes: vec![4; 7], ..b7() }, "kernel_sizes: expected odd"),
-            (VisionConfig { hidden_act: "relu".into(), ..b7() }, "hidden_act: expected swish, found relu"),
+            (
+                VisionConfig { hidden_act: "relu".into(), ..b7() },
+                "hidden_act: expected swish, found relu",
+            ),
             (VisionConfig { in_channels: vec![32; 7], ..b7() }, "in_channels: block 4"),
             (VisionConfig { depth_divisor: 0, ..b7() }, "depth_divisor"),
         ];

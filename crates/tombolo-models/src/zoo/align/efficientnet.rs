@@ -38,7 +38,8 @@ impl EfficientNet {
         let linear = PackedLinear::new(&[&weight], &bias);
         let stem = Stem::new(linear, (STEM.kernel, STEM.stride), STEM.padding);
         let blocks = blocks.iter().enumerate();
-        let blocks = blocks.map(|(index, block)| reader.block(index, block)).collect::<Result<_, _>>()?;
+        let blocks =
+            blocks.map(|(index, block)| reader.block(index, block)).collect::<Result<_, _>>()?;
         Ok(Self { stem, blocks })
     }
 
@@ -100,7 +101,8 @@ impl Reader<'_> {
             reduce: self.biased(&name("squeeze_excite.reduce"), inner, block.squeezed)?,
             expand: self.biased(&name("squeeze_excite.expand"), block.squeezed, inner)?,
         };
-        let project = pointwise("projection.project_conv", "projection.project_bn", inner, outputs)?;
+        let project =
+            pointwise("projection.project_conv", "projection.project_bn", inner, outputs)?;
         Ok(ExcitedResidual::new(
             expansion,
             ((kernel, stride), block.depthwise.padding),

@@ -28,15 +28,18 @@ pub(super) fn image(files: &Files, _device: &Device) -> Result<Box<dyn ImageHalf
     let refused = |reason| settings.refused(format!("vision_config.{reason}"));
     let blocks = config.blocks().map_err(refused)?;
     let size = (ALIGN.preprocess)(settings)?.size;
-    let side = blocks.iter().try_fold(STEM.output(size), |side, block| {
-        side.map(|side| block.depthwise.output(side))
-    });
+    let side = blocks
+        .iter()
+        .try_fold(STEM.output(size), |side, block| side.map(|side| block.depthwise.output(side)));
     let side = side.flatten().filter(|side| *side > 0);
     let side = side.ok_or_else(|| {
         settings.refused(format!("expected larger pictures, found {size} pixels a side"))
     })?;
     if side > config.hidden_dim {
-        return Err(refused(format!("hidden_dim: expected at least {side}, found {}", config.hidden_dim)));
+        return Err(refused(format!(
+            "hidden_dim: expected at least {side}, found {}",
+            config.hidden_dim
+        )));
     }
     let network = EfficientNet::read(&files.tensors, &config, &blocks)?;
     let (expected, found) = (settings.section::<Top>("")?.projection_dim, network.width());

@@ -29,7 +29,11 @@ pub(super) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> 
     let bert = Bert::from_tensors(tensors, "text_model.", config, 0, device)?;
     let projection = Projection::read(tensors, "text_projection", hidden, dim, true)?;
     // The checkpoint has a pooler too, which nothing reads.
-    files.expect_no_others(&["text_model.embeddings.", "text_model.encoder.", "text_projection"])?;
+    files.expect_no_others(&[
+        "text_model.embeddings.",
+        "text_model.encoder.",
+        "text_projection",
+    ])?;
     Ok(Box::new(AlignText { bert, projection }))
 }
 
@@ -45,7 +49,9 @@ impl Inside {
             return Err(format!("hidden_act: expected `gelu`, found `{}`", self.hidden_act));
         }
         if heads == 0 || hidden == 0 || hidden % heads != 0 {
-            return Err(format!("num_attention_heads: expected a divisor of {hidden}, found {heads}"));
+            return Err(format!(
+                "num_attention_heads: expected a divisor of {hidden}, found {heads}"
+            ));
         }
         Ok(())
     }

@@ -31,9 +31,9 @@ pub(crate) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> 
     let other: Other = settings.section("text_config")?;
     if other.hidden_act != "gelu" {
         let found = &other.hidden_act;
-        return Err(settings.refused(format!(
-            "text_config.hidden_act: expected `gelu`, found `{found}`"
-        )));
+        return Err(
+            settings.refused(format!("text_config.hidden_act: expected `gelu`, found `{found}`"))
+        );
     }
     let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
     // RoBERTa counts positions from the padding token's id on.

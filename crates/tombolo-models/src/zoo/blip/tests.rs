@@ -59,11 +59,15 @@ fn a_located_cell_has_unit_length_and_its_own_direction() {
 
 #[test]
 fn every_tensor_is_needed_and_checked() {
-    assert_every_tensor_is_checked(&folder("blip"), |_| false, |files| {
-        (BLIP.image)(files, &Device::Cpu)?;
-        (BLIP.text)(files, &Device::Cpu)?;
-        BlipMatching::load(files, &Device::Cpu).map(|_| ())
-    });
+    assert_every_tensor_is_checked(
+        &folder("blip"),
+        |_| false,
+        |files| {
+            (BLIP.image)(files, &Device::Cpu)?;
+            (BLIP.text)(files, &Device::Cpu)?;
+            BlipMatching::load(files, &Device::Cpu).map(|_| ())
+        },
+    );
 }
 
 #[test]
@@ -74,7 +78,10 @@ fn settings_that_make_no_network_are_refused_by_name() {
     assert!(message.contains("text_config.hidden_act: expected `gelu`, found `relu`"), "{message}");
     files.settings.config["text_config"] = serde_json::json!({ "num_attention_heads": 0 });
     let message = (BLIP.text)(&files, &Device::Cpu).err().unwrap().to_string();
-    assert!(message.contains("num_attention_heads: expected a divisor of 768, found 0"), "{message}");
+    assert!(
+        message.contains("num_attention_heads: expected a divisor of 768, found 0"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -23,7 +23,8 @@ impl AttentionPool {
         dim: usize,
     ) -> Result<Self, CheckpointError> {
         let name = |part: &str| format!("visual.attnpool.{part}");
-        let positions = tensors.get(&name("positional_embedding"), &[cells * cells + 1, channels])?;
+        let positions =
+            tensors.get(&name("positional_embedding"), &[cells * cells + 1, channels])?;
         let names = ["q_proj", "k_proj", "v_proj"].map(name);
         Ok(Self {
             positions,

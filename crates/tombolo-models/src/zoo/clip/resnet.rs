@@ -56,7 +56,12 @@ pub(super) fn image(files: &Files) -> Result<Box<dyn ImageHalf>> {
     let (width, cells) = (*width, config.image_size / STRIDE);
     let channels = STRIDE * width;
     let heads = channels / (*head_width).max(1);
-    if layers.len() != 4 || cells == 0 || !width.is_multiple_of(2) || heads == 0 || !channels.is_multiple_of(heads) {
+    if layers.len() != 4
+        || cells == 0
+        || !width.is_multiple_of(2)
+        || heads == 0
+        || !channels.is_multiple_of(heads)
+    {
         let reason = "model_cfg.vision_cfg: expected four numbers of layers, an even width that heads divide, and a \
                       picture of 32 pixels or more";
         return Err(files.settings.refused(reason.into()));
@@ -69,7 +74,13 @@ pub(super) fn image(files: &Files) -> Result<Box<dyn ImageHalf>> {
     let half = ResNet {
         stem: [stem(1, 3, width / 2)?, stem(2, width / 2, width / 2)?, stem(3, width / 2, width)?],
         blocks: blocks(tensors, layers, width)?,
-        pool: AttentionPool::read(tensors, cells, channels, heads, projection_dim(&files.settings)?)?,
+        pool: AttentionPool::read(
+            tensors,
+            cells,
+            channels,
+            heads,
+            projection_dim(&files.settings)?,
+        )?,
         width: channels,
         size: config.image_size,
     };
@@ -218,7 +229,12 @@ impl Conv {
             }
         };
         let mut values = vec![0.0; side * side * channels];
-        self.linear.forward(around.as_deref().unwrap_or(&map.values), activation, false, &mut values);
+        self.linear.forward(
+            around.as_deref().unwrap_or(&map.values),
+            activation,
+            false,
+            &mut values,
+        );
         Map { values, side, channels }
     }
 }
@@ -248,13 +264,15 @@ impl Block {
             true => Some(Conv::read(tensors, names, 1, inputs, outputs)?),
             false => None,
         };
-        let convs = [conv(1, 1, inputs, inner)?, conv(2, 3, inner, inner)?, conv(3, 1, inner, outputs)?];
+        let convs =
+            [conv(1, 1, inputs, inner)?, conv(2, 3, inner, inner)?, conv(3, 1, inner, outputs)?];
         Ok(Self { convs, shortcut, halves })
     }
 
     fn forward(&self, map: Map) -> Map {
         let [first, second, third] = &self.convs;
-        let mut inner = second.forward(&first.forward(&map, 1, Activation::Relu), 1, Activation::Relu);
+        let mut inner =
+            second.forward(&first.forward(&map, 1, Activation::Relu), 1, Activation::Relu);
         if self.halves {
             inner = inner.halved();
         }

@@ -56,14 +56,12 @@ impl Assign {
         groups: Groups,
     ) -> Result<Self, CheckpointError> {
         let (hidden, activation) = (shape.hidden, shape.activation);
-        let norm =
-            |part: &str| Norm::read(tensors, &format!("{name}.{part}"), hidden, shape.eps);
+        let norm = |part: &str| Norm::read(tensors, &format!("{name}.{part}"), hidden, shape.eps);
         let linear = |part: &str| {
             FrozenLinear::read(tensors, &[format!("{name}.assign.{part}")], hidden, hidden)
         };
-        let mlp = |part: &str, widths| {
-            Mlp::read(tensors, &format!("{name}.{part}"), widths, activation)
-        };
+        let mlp =
+            |part: &str, widths| Mlp::read(tensors, &format!("{name}.{part}"), widths, activation);
         let [over_tokens, over_channels] = groups.inner;
         Ok(Self {
             shape,
@@ -124,7 +122,8 @@ impl Assign {
         let mut counts = vec![0.0; self.groups.outputs];
         for (place, value) in values.chunks_exact(hidden).enumerate() {
             let wish = |group: &usize| scores[group * count + place];
-            let wins = |best: usize, group: usize| if wish(&group) > wish(&best) { group } else { best };
+            let wins =
+                |best: usize, group: usize| if wish(&group) > wish(&best) { group } else { best };
             let group = (0..self.groups.outputs).reduce(wins).unwrap_or(0);
             counts[group] += 1.0;
             add(&mut means[group * hidden..][..hidden], value);
@@ -154,8 +153,7 @@ impl Look {
             let names: Vec<_> = parts.iter().map(|part| format!("{name}.attn.{part}")).collect();
             FrozenLinear::read(tensors, &names, hidden, hidden)
         };
-        let norm =
-            |part: &str| Norm::read(tensors, &format!("{name}.{part}"), hidden, shape.eps);
+        let norm = |part: &str| Norm::read(tensors, &format!("{name}.{part}"), hidden, shape.eps);
         let widths = [hidden, shape.mlp, hidden];
         Ok(Self {
             heads: shape.heads,

@@ -60,9 +60,7 @@ impl VisionConfig {
     }
 
     fn shape(&self, files: &Files) -> Result<Shape> {
-        self.check().map_err(|reason| {
-            files.settings.refused(format!("vision_config.{reason}"))
-        })?;
+        self.check().map_err(|reason| files.settings.refused(format!("vision_config.{reason}")))?;
         Ok(Shape {
             hidden: self.hidden_size,
             mlp: self.intermediate_size,
@@ -75,28 +73,47 @@ impl VisionConfig {
     }
 
     fn check(&self) -> Result<(), String> {
-        let (hidden, heads, stages) = (self.hidden_size, self.num_attention_heads, self.depths.len());
-        let lists = [("num_group_tokens", &self.num_group_tokens), ("num_output_groups", &self.num_output_groups)];
+        let (hidden, heads, stages) =
+            (self.hidden_size, self.num_attention_heads, self.depths.len());
+        let lists = [
+            ("num_group_tokens", &self.num_group_tokens),
+            ("num_output_groups", &self.num_output_groups),
+        ];
         for (name, list) in lists {
             if list.len() != stages {
-                return Err(format!("{name}: expected {stages}, one a stage, found {}", list.len()));
+                return Err(format!(
+                    "{name}: expected {stages}, one a stage, found {}",
+                    list.len()
+                ));
             }
         }
         // A stage hands on its tokens, and the one after it expects as many as there are groups.
         for stage in 1..stages {
-            let (tokens, groups) = (self.num_group_tokens[stage - 1], self.num_output_groups[stage - 1]);
+            let (tokens, groups) =
+                (self.num_group_tokens[stage - 1], self.num_output_groups[stage - 1]);
             if self.num_group_tokens[stage] > 0 && tokens != groups {
-                return Err(format!("num_output_groups: expected {tokens} as tokens, found {groups}"));
+                return Err(format!(
+                    "num_output_groups: expected {tokens} as tokens, found {groups}"
+                ));
             }
         }
-        let empty = |stage: &usize| self.num_group_tokens[*stage] > 0 && self.num_output_groups[*stage] == 0;
+        let empty = |stage: &usize| {
+            self.num_group_tokens[*stage] > 0 && self.num_output_groups[*stage] == 0
+        };
         if let Some(stage) = (0..stages).find(empty) {
-            return Err(format!("num_output_groups: expected at least 1 in stage {stage}, found 0"));
+            return Err(format!(
+                "num_output_groups: expected at least 1 in stage {stage}, found 0"
+            ));
         }
         if heads == 0 || hidden == 0 || hidden % heads != 0 {
-            return Err(format!("num_attention_heads: expected a divisor of {hidden}, found {heads}"));
+            return Err(format!(
+                "num_attention_heads: expected a divisor of {hidden}, found {heads}"
+            ));
         }
-        if self.side() == 0 || self.num_channels != 3 || self.num_group_tokens.first().is_none_or(|&n| n == 0) {
+        if self.side() == 0
+            || self.num_channels != 3
+            || self.num_group_tokens.first().is_none_or(|&n| n == 0)
+        {
             return Err(format!(
                 "patch_size, num_channels, num_group_tokens: expected a patch within the picture, 3 channels and \
                  tokens in the first stage, found {} of {}, {} and {:?}",
@@ -124,7 +141,8 @@ impl GroupVitImage {
         let config: VisionConfig = files.settings.section("vision_config")?;
         let shape = config.shape(files)?;
         let (tensors, hidden) = (&files.tensors, config.hidden_size);
-        let norm = |part: &str| Norm::read(tensors, &format!("vision_model.{part}"), hidden, shape.eps);
+        let norm =
+            |part: &str| Norm::read(tensors, &format!("vision_model.{part}"), hidden, shape.eps);
         let name = "vision_model.embeddings.patch_embeddings.projection";
         let patches = patch_projection(tensors, name, hidden, config.patch_size, true)?;
         let positions = tensors.get(
@@ -184,7 +202,8 @@ impl GroupVitImage {
 
     /// What the first stage reads: `[pictures, cells, hidden]`.
     fn enter(&self, pictures: &[&[f32]]) -> Vec<f32> {
-        let VisionConfig { hidden_size: hidden, image_size: size, patch_size: patch, .. } = self.config;
+        let VisionConfig { hidden_size: hidden, image_size: size, patch_size: patch, .. } =
+            self.config;
         let length = self.config.side().pow(2) * hidden;
         let mut x = vec![0.0; pictures.len() * length];
         x.par_chunks_mut(length).zip(pictures).for_each(|(x, picture)| {

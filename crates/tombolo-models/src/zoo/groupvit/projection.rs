@@ -23,12 +23,7 @@ impl DeepProjection {
     ///
     /// # Errors
     /// If a tensor is missing or of another shape.
-    pub fn read(
-        tensors: &MappedTensors,
-        name: &str,
-        inputs: usize,
-        top: Top,
-    ) -> Result<Self> {
+    pub fn read(tensors: &MappedTensors, name: &str, inputs: usize, top: Top) -> Result<Self> {
         let width = top.projection_intermediate_dim;
         let inner = Self::inner(tensors, name, inputs, width)?;
         let outer = format!("{name}.3");

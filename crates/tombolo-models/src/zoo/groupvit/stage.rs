@@ -55,9 +55,9 @@ impl Stage {
     ) -> Result<Self> {
         let layer = |i| Ok(Layer::read(tensors, &format!("{name}.layers.{i}"), &NAMES, shape)?);
         let layers = (0..stage.layers).map(layer).collect::<Result<_>>()?;
-        let grouping = stage.groups.map(|groups| {
-            Grouping::read(tensors, name, shape, (groups, stage.previous))
-        });
+        let grouping = stage
+            .groups
+            .map(|groups| Grouping::read(tensors, name, shape, (groups, stage.previous)));
         let encoder = Encoder::new(shape, layers, device)?;
         Ok(Self { encoder, hidden: shape.hidden, grouping: grouping.transpose()? })
     }
@@ -129,7 +129,8 @@ impl Grouping {
     fn joined(&self, scene: &Scene, hidden: usize) -> Vec<f32> {
         let places = scene.places.len() / scene.pictures;
         let known = scene.tokens.len() / scene.pictures;
-        let mut joined = Vec::with_capacity(scene.places.len() + scene.pictures * self.tokens.len());
+        let mut joined =
+            Vec::with_capacity(scene.places.len() + scene.pictures * self.tokens.len());
         for picture in 0..scene.pictures {
             joined.extend_from_slice(&scene.places[picture * places..][..places]);
             let start = joined.len();

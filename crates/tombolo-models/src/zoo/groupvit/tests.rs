@@ -57,7 +57,8 @@ fn enlarged(map: &[f32]) -> Vec<f32> {
     };
     let pixel = |y: usize, x: usize| {
         let rows = taps(y).into_iter();
-        rows.flat_map(|(row, a)| taps(x).map(|(column, b)| a * b * map[row * 4 + column])).sum::<f32>()
+        rows.flat_map(|(row, a)| taps(x).map(|(column, b)| a * b * map[row * 4 + column]))
+            .sum::<f32>()
     };
     (0..32).flat_map(|y| (0..32).map(move |x| (y, x))).map(|(y, x)| pixel(y, x)).collect()
 }
@@ -120,7 +121,10 @@ fn settings_that_make_no_network_are_refused_by_name() {
     let message = refused("num_output_groups", serde_json::json!([5, 4, 0]));
     assert!(message.contains("num_output_groups: expected 6 as tokens, found 5"), "{message}");
     let message = refused("num_attention_heads", serde_json::json!(5));
-    assert!(message.contains("num_attention_heads: expected a divisor of 24, found 5"), "{message}");
+    assert!(
+        message.contains("num_attention_heads: expected a divisor of 24, found 5"),
+        "{message}"
+    );
     let message = refused("num_group_tokens", serde_json::json!([6]));
     assert!(message.contains("num_group_tokens: expected 3, one a stage, found 1"), "{message}");
 }
