@@ -110,6 +110,14 @@ pub enum ModelError {
         /// The layers asked for.
         found: Vec<usize>,
     },
+    /// A backbone has one layer to read, and others were asked for.
+    #[error(
+        "layers {found:?}: the text half of a jointly trained model gives its last layer alone"
+    )]
+    LastLayerAlone {
+        /// The layers asked for.
+        found: Vec<usize>,
+    },
     /// Blocks of a backbone cannot be trained.
     #[error("{name}: {found} trained blocks: {reason}")]
     Untrainable {
@@ -215,6 +223,7 @@ impl ModelError {
             Self::Layers { last, .. } => {
                 Some(format!("name layers after an @, as `all-minilm-l6-v2@0,{last}`; 0 is the embeddings"))
             }
+            Self::LastLayerAlone { .. } => Some("leave out the @ and what follows it".into()),
             Self::Untrainable { .. } => Some(
                 "try `--set image.backbone=efficientnet-lite0+mirror`, or `image.trained_blocks=0`"
                     .into(),

@@ -226,8 +226,10 @@ pub fn model_dir(
 ) -> anyhow::Result<PathBuf> {
     let dir = run_dir(model, backbones.store.home())?;
     let name = dir.to_str().filter(|_| !dir.exists()).unwrap_or_default();
-    if !name.starts_with("hf:") && Entry::parse(name).is_err() {
-        return Ok(dir);
+    match Entry::parse(name) {
+        Ok(_) => {}
+        Err(error) if name.starts_with("hf:") => return Err(error.into()),
+        Err(_) => return Ok(dir),
     }
     let mut progress = |p: tombolo_models::pull::Progress<'_>| terminal.pulling(p);
     let installed = backbones.store.ensure(name, backbones.offline, &mut progress)?;

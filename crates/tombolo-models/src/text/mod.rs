@@ -58,14 +58,14 @@ impl TextBackbone {
     /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
     ///
     /// # Errors
-    /// As [`Bert::reading`]; [`ModelError::Layers`] for the half of a jointly trained model, which has its last layer alone.
+    /// As [`Bert::reading`]; [`ModelError::LastLayerAlone`] for the half of a jointly trained model, which has its last layer alone.
     pub fn reading(self, layers: &[usize]) -> Result<Self> {
         let network = match self.network {
             Network::Bert { network, tokenizer } => {
                 Network::Bert { network: Box::new(network.reading(layers)?), tokenizer }
             }
             Network::Half(_) => {
-                return Err(ModelError::Layers { last: 0, found: layers.to_vec() });
+                return Err(ModelError::LastLayerAlone { found: layers.to_vec() });
             }
         };
         Ok(Self { network, ..self })

@@ -12,8 +12,14 @@ const WEIGHTS: [&str; 3] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
 
 /// Ends of names of tensors that are computed or left from training, whatever a file holds in them.
-const WITHOUT_USE: [&str; 5] =
-    ["position_ids", "attn_mask", "num_batches_tracked", "token_type_ids", "logit_scale"];
+const WITHOUT_USE: [&str; 6] = [
+    "position_ids",
+    "attn_mask",
+    "num_batches_tracked",
+    "token_type_ids",
+    ".pooler.dense.weight",
+    ".pooler.dense.bias",
+];
 
 /// How a directory names things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::files::{Files, Layout};
 use super::fingerprint::fingerprint;
 use super::reading::Reader;
 use super::settings::Settings;
-use super::{ARCHITECTURES, Grid, ImageHalf, TextHalf};
+use super::{Grid, ImageHalf, TextHalf};
 use crate::error::{ModelError, Result};
 use crate::image::Preprocessing;
 
@@ -37,11 +37,6 @@ pub struct JointImages {
 }
 
 impl Joint {
-    /// Whether a directory has the files of a model in a public layout, of an architecture that is known or not.
-    pub fn is_one(dir: &Path) -> bool {
-        Layout::of(dir).is_some()
-    }
-
     /// Whether a directory holds an architecture that is known here: its halves can then be backbones too.
     pub fn knows(dir: &Path) -> bool {
         Layout::of(dir).is_some_and(|layout| layout.settings(dir).is_ok())
@@ -58,11 +53,6 @@ impl Joint {
         let settings = layout.settings(dir)?;
         let dim = (settings.architecture.dim)(&settings)?;
         Ok(Self { layout, settings, dim, fingerprint: OnceLock::new() })
-    }
-
-    /// The architectures that are known.
-    pub fn architectures() -> impl Iterator<Item = &'static str> {
-        ARCHITECTURES.iter().map(|architecture| architecture.model_type)
     }
 
     /// The architecture, as `config.json` names it.

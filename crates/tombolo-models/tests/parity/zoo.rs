@@ -253,7 +253,7 @@ fn settings_that_cannot_be_followed_are_refused_and_fields_that_are_not_known_ar
     let folder = copied(&golden("clip/tiny"));
     let path = folder.path().join("config.json");
     let config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    let mut change = |section: &str, field: &str, value: Value| {
+    let change = |section: &str, field: &str, value: Value| {
         let mut changed = config.clone();
         match section {
             "" => changed[field] = value,
