@@ -91,7 +91,8 @@ impl Judge {
                     Err(error) => terminal.skipped(&error.to_string()),
                 }
             }
-            let of = |place: usize| wanted[place].iter().map(|&text| &read[text]).collect();
+            let of =
+                |place: usize| wanted[place].iter().map(|&text| &read[text]).collect::<Vec<_>>();
             let cases: Vec<(&[f32], Vec<&ReadText>)> =
                 batch.iter().map(|(place, picture)| (&picture[..], of(*place))).collect();
             for ((place, _), scores) in batch.iter().zip(self.reranker.score(&cases)?) {

@@ -208,7 +208,8 @@ fn words_to_match(arguments: &Arguments) -> anyhow::Result<String> {
         return Err(Misuse::new("--rerank orders the hits itself, on one page", hint).into());
     }
     let question = Question::of_words(arguments.query.as_deref().unwrap_or_default())?;
-    let alone = arguments.image.is_none() && arguments.add.is_empty() && arguments.subtract.is_empty();
+    let alone =
+        arguments.image.is_none() && arguments.add.is_empty() && arguments.subtract.is_empty();
     if !question.is_words() || !alone {
         let hint = "the network that it names reads a text and sees a photo: leave out photos, --add, --subtract and set \
                     expressions";

@@ -178,8 +178,13 @@ mod tests {
     fn the_defaults_are_b7() {
         let blocks = b7().blocks().unwrap();
         assert_eq!((b7().stem(), blocks.len(), blocks[54].outputs), (64, 55, 640));
-        let side = blocks.iter().fold(STEM.output(600), |side, b| b.depthwise.output(side?));
-        assert_eq!(side, Some(19));
+        let side = |blocks: &[Block]| {
+            blocks.iter().fold(STEM.output(600), |side, block| block.depthwise.output(side?))
+        };
+        assert_eq!(side(&blocks), Some(18));
+        // The sides of block 18's input are odd, which its padding may make up for.
+        let named = VisionConfig { depthwise_padding: vec![18], ..b7() }.blocks().unwrap();
+        assert_eq!(side(&named), Some(19));
         assert_eq!(blocks.iter().filter(|b| b.depthwise.stride == 2).count(), 4);
         assert!(blocks[..4].iter().all(|block| !block.expands && block.outputs == 32));
     }

@@ -15,8 +15,7 @@ use super::{Architecture, Context, Files};
 use crate::error::Result;
 use crate::image::processor;
 use crate::text::BertConfig;
-use matching::BlipMatching;
-pub(crate) use matching::Seen;
+pub(crate) use matching::BlipMatching;
 
 /// `model_type: blip`.
 pub(crate) const BLIP: Architecture = Architecture {

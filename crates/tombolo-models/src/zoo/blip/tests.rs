@@ -1,5 +1,6 @@
 use candle_core::Device;
 
+use super::matching::Seen;
 use super::*;
 use crate::zoo::golden::*;
 use crate::zoo::{ImageHalf, TextHalf};

@@ -192,7 +192,7 @@ fn add(x: &mut [f32], y: &[f32]) {
 fn softmax_over_groups(scores: &mut [f32], groups: usize) {
     let places = scores.len() / groups;
     for place in 0..places {
-        let column = || (0..groups).map(|group| group * places + place);
+        let column = move || (0..groups).map(move |group| group * places + place);
         let most = column().map(|at| scores[at]).fold(f32::NEG_INFINITY, f32::max);
         let total: f32 = column().map(|at| (scores[at] - most).exp()).sum();
         column().for_each(|at| scores[at] = (scores[at] - most).exp() / total);

@@ -173,22 +173,27 @@ impl GroupVitImage {
     /// # Errors
     /// If a tensor operation fails.
     pub(super) fn groups(&self, pictures: &[&[f32]]) -> Result<Vec<Grouped>> {
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
         let hidden = self.config.hidden_size;
         let (places, count) = (self.enter(pictures), pictures.len());
         let mut scene = Scene { places, tokens: Vec::new(), pictures: count };
-        let mut shares: Vec<Vec<f32>> = Vec::new();
-        for (stage, index) in self.stages.iter().zip(0..) {
-            let found;
-            (scene, found) = stage.forward(scene)?;
-            shares = match (shares.is_empty(), found.is_empty()) {
-                (_, true) => shares,
-                (true, false) => found,
-                (false, false) => {
-                    let groups = self.config.num_output_groups[index - 1];
+        let (mut shares, mut groups) = (Vec::new(), 0);
+        for (stage, outputs) in self.stages.iter().zip(&self.config.num_output_groups) {
+            let (next, found) = stage.forward(scene)?;
+            scene = next;
+            if found.is_empty() {
+                continue;
+            }
+            shares = match groups {
+                0 => found,
+                _ => {
                     let both = shares.iter().zip(&found);
                     both.map(|(first, then)| composed(first, then, groups)).collect()
                 }
             };
+            groups = *outputs;
         }
         scene.places.par_chunks_mut(hidden).for_each(|row| self.norm.apply(row));
         let states = scene.places.chunks_exact(scene.places.len() / count);
