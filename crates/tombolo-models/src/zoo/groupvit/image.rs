@@ -179,7 +179,7 @@ impl GroupVitImage {
         let hidden = self.config.hidden_size;
         let (places, count) = (self.enter(pictures), pictures.len());
         let mut scene = Scene { places, tokens: Vec::new(), pictures: count };
-        let (mut shares, mut groups) = (Vec::new(), 0);
+        let (mut shares, mut groups): (Vec<Vec<f32>>, usize) = (Vec::new(), 0);
         for (stage, outputs) in self.stages.iter().zip(&self.config.num_output_groups) {
             let (next, found) = stage.forward(scene)?;
             scene = next;
