@@ -24,7 +24,7 @@ TEXTS = [
 
 
 def prose():
-    """Our own words: the text of the repository's documents as a list of lines."""
+    """Our own words: the lines of the documents, as they are when a script runs: golden files are made anew as a whole."""
     files = sorted(HERE.parent.glob("docs/*.md"))
     return [line for file in files for line in file.read_text().splitlines() if line.strip()]
 
