@@ -7,6 +7,8 @@ mod decoding;
 mod emoji;
 #[path = "data/loading.rs"]
 mod loading;
+#[path = "data/perturbations.rs"]
+mod perturbations;
 #[path = "data/readers.rs"]
 mod readers;
 

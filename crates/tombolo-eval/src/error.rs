@@ -49,6 +49,15 @@ pub enum EvalError {
         found: usize,
     },
 
+    /// Rankings of two models that are not of the same queries.
+    #[error("expected both models to have ranked {expected} queries, found {found}")]
+    Unpaired {
+        /// Queries of the first model.
+        expected: usize,
+        /// Queries of the second.
+        found: usize,
+    },
+
     /// No query has a relevant item, so no metric is defined.
     #[error("expected a query with a relevant item, found none among {queries}")]
     NothingRelevant {
@@ -67,6 +76,9 @@ impl EvalError {
             }
             Self::NonFinite { .. } => {
                 Some("the model diverged in training; train it with a lower learning rate".into())
+            }
+            Self::Unpaired { .. } => {
+                Some("measure both models on the same data set and split".into())
             }
             Self::Count { .. } | Self::UnknownRow { .. } | Self::NothingRelevant { .. } => {
                 Some("check which caption belongs to which image with `tombolo data`".into())

@@ -1,7 +1,8 @@
 use serde::Serialize;
 use tombolo_vectors::EmbeddingMatrix;
 
-use crate::{DirectionMetrics, EvalError, Relevance, rank};
+use crate::bootstrap::{interval, resampled};
+use crate::{DirectionMetrics, EvalError, Measure, Rankings, Relevance, rank};
 
 /// Image–text retrieval in both directions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -13,6 +14,43 @@ pub struct Retrieval {
     /// recall@1 + recall@5 + recall@10 of both directions, in percent: between 0 and 600, as the
     /// field reports it.
     pub rsum: f64,
+    /// 95 % interval of rsum: percentile bootstrap over the queries of both directions, drawn independently.
+    pub rsum_ci95: [f64; 2],
+}
+
+/// Ranks in both directions, of which the metrics are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BothRankings {
+    /// Of the texts, for each image that is a query.
+    pub image_to_text: Rankings,
+    /// Of the images, for each text that is a query.
+    pub text_to_image: Rankings,
+}
+
+impl BothRankings {
+    /// The metrics of both directions.
+    ///
+    /// # Errors
+    /// [`EvalError::NothingRelevant`] if in one direction no query has a relevant item.
+    pub fn retrieval(&self) -> Result<Retrieval, EvalError> {
+        let image_to_text = DirectionMetrics::new(&self.image_to_text)?;
+        let text_to_image = DirectionMetrics::new(&self.text_to_image)?;
+        let rsum = 100.0 * (image_to_text.recall_sum() + text_to_image.recall_sum());
+        Ok(Retrieval { image_to_text, text_to_image, rsum, rsum_ci95: self.rsum_interval() })
+    }
+
+    fn rsum_interval(&self) -> [f64; 2] {
+        let sums = |rankings: &Rankings, salt: u64| {
+            let recalls = [1, 5, 10].map(|k| rankings.values(Measure::Recall(k)));
+            let sum = |query: usize| recalls.iter().map(|values| values[query]).sum::<f64>();
+            let mean = |drawn: &[usize]| {
+                vec![drawn.iter().map(|&query| sum(query)).sum::<f64>() / drawn.len() as f64]
+            };
+            resampled(recalls[0].len(), salt, mean)
+        };
+        let (images, texts) = (sums(&self.image_to_text, 0), sums(&self.text_to_image, 1));
+        interval(images.iter().zip(&texts).map(|(i, t)| 100.0 * (i[0] + t[0])).collect())
+    }
 }
 
 /// Ranks all images against all texts, both ways.
@@ -55,10 +93,9 @@ pub fn evaluate(
     let images_of_text =
         Relevance::from_lists(images.len(), image_of_text.iter().map(|&image| [image]))?;
     let texts_of_image = images_of_text.transposed();
-    let text_to_image = DirectionMetrics::new(&rank(texts, images, &images_of_text)?)?;
-    let image_to_text = DirectionMetrics::new(&rank(images, texts, &texts_of_image)?)?;
-    let rsum = 100.0 * (image_to_text.recall_sum() + text_to_image.recall_sum());
-    Ok(Retrieval { image_to_text, text_to_image, rsum })
+    let text_to_image = rank(texts, images, &images_of_text)?;
+    let image_to_text = rank(images, texts, &texts_of_image)?;
+    BothRankings { image_to_text, text_to_image }.retrieval()
 }
 
 /// Checked here too, so that the error speaks of images and texts, not of queries and gallery.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tombolo_vectors::EmbeddingMatrix;
 
-use crate::{DirectionMetrics, EvalError, Relevance, Retrieval, rank};
+use crate::{BothRankings, EvalError, Relevance, Retrieval, candidates, rank, reranked};
 
 /// Mapped vectors of a gallery, and which of them are queries.
 pub struct Gallery<'a> {
@@ -63,25 +63,137 @@ impl Gallery<'_> {
         }
     }
 
-    /// Ranks the whole gallery for each query.
+    /// The metrics of the whole gallery, ranked for each query.
     ///
     /// # Errors
     /// If a side is empty, has non-finite vectors, or the widths differ.
     pub fn retrieval(&self) -> Result<Retrieval, EvalError> {
+        self.rankings()?.retrieval()
+    }
+
+    /// Ranks the whole gallery for each query: a text's answer is its image, an image's are its texts.
+    ///
+    /// # Errors
+    /// If a side is empty, has non-finite vectors, or the widths differ.
+    pub fn rankings(&self) -> Result<BothRankings, EvalError> {
+        let [image_to_text, text_to_image] = self.answers()?;
+        self.ranked(&image_to_text, &text_to_image)
+    }
+
+    /// The best rows of the gallery for each query, the best first: texts for the images that are queries, then images
+    /// for the texts that are.
+    ///
+    /// # Errors
+    /// If a side is empty, or the widths differ.
+    pub fn candidates(&self, count: usize) -> Result<[Vec<Vec<usize>>; 2], EvalError> {
+        let (images, texts) =
+            (self.images.select(self.query_images), self.texts.select(self.query_texts));
+        Ok([candidates(&images, self.texts, count)?, candidates(&texts, self.images, count)?])
+    }
+
+    /// Rankings in which a second judge has ordered the candidates of each query: [`reranked`] in both directions.
+    ///
+    /// `judged`: [`candidates`](Self::candidates) with the second judge's scores.
+    ///
+    /// # Errors
+    /// If they are not of these queries and this gallery.
+    pub fn reranked(
+        &self,
+        first: &BothRankings,
+        judged: &[Vec<Vec<(usize, f32)>>; 2],
+    ) -> Result<BothRankings, EvalError> {
+        let [image_to_text, text_to_image] = self.answers()?;
+        Ok(BothRankings {
+            image_to_text: reranked(&first.image_to_text, &image_to_text, &judged[0])?,
+            text_to_image: reranked(&first.text_to_image, &text_to_image, &judged[1])?,
+        })
+    }
+
+    /// The texts of each image that is a query, and the image of each text.
+    fn answers(&self) -> Result<[Relevance; 2], EvalError> {
+        let texts_of_image = self.texts_of_image();
+        let answers = self.query_images.iter().map(|&i| texts_of_image[i].iter().copied());
+        let image_to_text = Relevance::from_lists(self.texts.len(), answers)?;
+        let answers = self.query_texts.iter().map(|&text| [self.image_of_text[text]]);
+        let text_to_image = Relevance::from_lists(self.images.len(), answers)?;
+        Ok([image_to_text, text_to_image])
+    }
+
+    /// The same at the level of categories: what answers a query is whatever shares a label with it, as with NUS-WIDE. A text
+    /// has the labels of its image.
+    ///
+    /// Takes memory for all pairs that share a label.
+    ///
+    /// # Shapes
+    /// `labels`: `[images]`, the numbers of each image's labels; an image without any answers nothing.
+    /// # Errors
+    /// As [`rankings`](Self::rankings).
+    pub fn category_rankings(&self, labels: &[Vec<usize>]) -> Result<BothRankings, EvalError> {
+        let texts_of_image = self.texts_of_image();
+        let mut images_of_label: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (image, labels) in labels.iter().enumerate() {
+            labels.iter().for_each(|&label| images_of_label.entry(label).or_default().push(image));
+        }
+        // An image that shares two labels is named twice; relevance counts it once.
+        let alike = |image: usize| labels[image].iter().flat_map(|label| &images_of_label[label]);
+        let texts_alike =
+            |image: usize| alike(image).flat_map(|&image| texts_of_image[image].iter().copied());
+        let answers = self.query_images.iter().map(|&image| texts_alike(image));
+        let image_to_text = Relevance::from_lists(self.texts.len(), answers)?;
+        let answers = self.query_texts.iter().map(|&t| alike(self.image_of_text[t]).copied());
+        let text_to_image = Relevance::from_lists(self.images.len(), answers)?;
+        self.ranked(&image_to_text, &text_to_image)
+    }
+
+    fn ranked(
+        &self,
+        image_to_text: &Relevance,
+        text_to_image: &Relevance,
+    ) -> Result<BothRankings, EvalError> {
+        let (images, texts) =
+            (self.images.select(self.query_images), self.texts.select(self.query_texts));
+        Ok(BothRankings {
+            image_to_text: rank(&images, self.texts, image_to_text)?,
+            text_to_image: rank(&texts, self.images, text_to_image)?,
+        })
+    }
+
+    fn texts_of_image(&self) -> Vec<Vec<usize>> {
         let mut texts_of_image = vec![Vec::new(); self.images.len()];
         for (text, &image) in self.image_of_text.iter().enumerate() {
             texts_of_image[image].push(text);
         }
-        let texts = self.texts.len();
-        let answers = self.query_images.iter().map(|&i| texts_of_image[i].iter().copied());
-        let image_to_text = Relevance::from_lists(texts, answers)?;
-        let answers = self.query_texts.iter().map(|&text| [self.image_of_text[text]]);
-        let text_to_image = Relevance::from_lists(self.images.len(), answers)?;
-        let (images, texts) =
-            (self.images.select(self.query_images), self.texts.select(self.query_texts));
-        let image_to_text = DirectionMetrics::new(&rank(&images, self.texts, &image_to_text)?)?;
-        let text_to_image = DirectionMetrics::new(&rank(&texts, self.images, &text_to_image)?)?;
-        let rsum = 100.0 * (image_to_text.recall_sum() + text_to_image.recall_sum());
-        Ok(Retrieval { image_to_text, text_to_image, rsum })
+        texts_of_image
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four images on a line, a text each; the first two share a label, the third has none, the last one of its own.
+    #[test]
+    fn what_shares_a_label_answers() {
+        let values = vec![1.0, 0.0, 0.8, 0.6, 0.6, 0.8, 0.0, 1.0];
+        let (images, texts) = (
+            EmbeddingMatrix::from_rows(2, values.clone()).unwrap(),
+            EmbeddingMatrix::from_rows(2, values).unwrap(),
+        );
+        let all = [0, 1, 2, 3];
+        let gallery = Gallery {
+            images: &images,
+            texts: &texts,
+            image_of_text: &all,
+            query_images: &all,
+            query_texts: &all,
+        };
+        let labels = [vec![7, 9], vec![9, 7], vec![], vec![3]];
+        let found = gallery.category_rankings(&labels).unwrap();
+        let ranks = |rankings: &crate::Rankings| {
+            (0..4).map(|query| rankings.of(query).to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(ranks(&found.text_to_image), [vec![1, 2], vec![1, 3], vec![], vec![1]]);
+        assert_eq!(found.image_to_text, found.text_to_image);
+        assert_eq!(found.retrieval().unwrap().text_to_image.excluded, 1);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`evaluate`] does both directions of image–text retrieval. Below it, [`rank`] finds the ranks of
 //! every relevant item of every query without ever holding the score matrix, and
-//! [`DirectionMetrics`] turns [`Rankings`] into numbers. Nothing here knows a tensor or a model.
+//! [`DirectionMetrics`] turns [`Rankings`] into numbers, each a mean of a [`Measure`] over the queries.
+//! [`PairedComparison`] says whether two models differ. Nothing here knows a tensor or a model.
 //!
 //! **Scores** are dot products of the f32 rows, each summed in f64 in the order of the
 //! components. The product of two f32 is exact in f64, so a fused multiply-add changes nothing
@@ -17,7 +18,9 @@ mod error;
 mod evaluate;
 mod gallery;
 mod mean;
+mod measure;
 mod metrics;
+mod paired;
 mod rank;
 mod rankings;
 mod relevance;
@@ -26,9 +29,11 @@ mod scores;
 
 pub use calibration::Calibration;
 pub use error::EvalError;
-pub use evaluate::{Retrieval, evaluate};
+pub use evaluate::{BothRankings, Retrieval, evaluate};
 pub use gallery::{Gallery, QueriesOnly};
-pub use metrics::DirectionMetrics;
+pub use measure::Measure;
+pub use metrics::{DirectionMetrics, Intervals};
+pub use paired::{PairedComparison, holm, mcnemar_test, randomisation_test};
 pub use rank::rank;
 pub use rankings::Rankings;
 pub use relevance::Relevance;

@@ -1,8 +1,9 @@
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
-use crate::bootstrap::interval_of_share;
-use crate::mean::{mean, sum};
-use crate::{EvalError, Rankings};
+use crate::bootstrap::intervals;
+use crate::mean::mean;
+use crate::{EvalError, Measure, Rankings};
 
 /// Metrics of one direction of retrieval: means over the queries that have a relevant item.
 ///
@@ -54,6 +55,15 @@ pub struct DirectionMetrics {
     /// 95 % interval of recall@1: percentile bootstrap, 1,000 resamples of the queries, fixed seed.
     #[serde(rename = "recall@1_ci95")]
     pub recall_at_1_ci95: [f64; 2],
+    /// Discounted gain of the hits among the first 10 ÷ the largest that there can be (Järvelin and Kekäläinen 2002).
+    #[serde(rename = "ndcg@10")]
+    pub ndcg_at_10: f64,
+    /// Σ precision at each hit among the first 50 ÷ R: `map_cut_50` of trec_eval.
+    #[serde(rename = "map_cut@50")]
+    pub map_cut_at_50: f64,
+    /// 95 % intervals of the other metrics, found as that of recall@1.
+    #[serde(flatten)]
+    pub intervals: Intervals,
     /// Queries that the means are over.
     #[serde(skip)]
     pub queries: usize,
@@ -62,38 +72,77 @@ pub struct DirectionMetrics {
     pub excluded: usize,
 }
 
+/// 95 % intervals by the names of their metrics; serialised as `NAME_ci95`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Intervals(Vec<(String, [f64; 2])>);
+
+impl Intervals {
+    /// The interval of a metric.
+    pub fn of(&self, metric: &str) -> Option<[f64; 2]> {
+        self.0.iter().find(|(name, _)| name == metric).map(|&(_, interval)| interval)
+    }
+}
+
+impl Serialize for Intervals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, interval) in &self.0 {
+            map.serialize_entry(&format!("{name}_ci95"), interval)?;
+        }
+        map.end()
+    }
+}
+
+/// What has an interval, in the order of the JSON: recall@1, which has a field of its own, first.
+const MEASURES: [Measure; 13] = [
+    Measure::Recall(1),
+    Measure::Recall(5),
+    Measure::Recall(10),
+    Measure::TrueRecall(5),
+    Measure::TrueRecall(10),
+    Measure::Precision(1),
+    Measure::Precision(5),
+    Measure::Precision(10),
+    Measure::MapOfHits(50),
+    Measure::MapOfAll,
+    Measure::FirstRank,
+    Measure::Ndcg(10),
+    Measure::MapCut(50),
+];
+
 impl DirectionMetrics {
     /// The metrics of these rankings.
     ///
     /// # Errors
     /// [`EvalError::NothingRelevant`] if no query has a relevant item.
     pub fn new(rankings: &Rankings) -> Result<Self, EvalError> {
-        let ranked: Vec<&[usize]> = rankings.iter().filter(|ranks| !ranks.is_empty()).collect();
-        if ranked.is_empty() {
+        let queries = rankings.answerable().count();
+        if queries == 0 {
             return Err(EvalError::NothingRelevant { queries: rankings.len() });
         }
-        let mean = |of: &dyn Fn(&[usize]) -> f64| {
-            mean(&ranked.iter().map(|ranks| of(ranks)).collect::<Vec<f64>>())
-        };
-        let mut first: Vec<usize> = ranked.iter().map(|ranks| ranks[0]).collect();
-        let found_first: Vec<bool> = first.iter().map(|&rank| rank == 1).collect();
+        let of = |measure: Measure| mean(&rankings.values(measure));
+        let mut first: Vec<usize> = rankings.answerable().map(|ranks| ranks[0]).collect();
+        let (recall_at_1_ci95, intervals) = intervals_of(rankings, &first);
         Ok(Self {
-            recall_at_1: mean(&|ranks| recall(ranks, 1)),
-            recall_at_5: mean(&|ranks| recall(ranks, 5)),
-            recall_at_10: mean(&|ranks| recall(ranks, 10)),
-            true_recall_at_1: mean(&|ranks| true_recall(ranks, 1)),
-            true_recall_at_5: mean(&|ranks| true_recall(ranks, 5)),
-            true_recall_at_10: mean(&|ranks| true_recall(ranks, 10)),
-            precision_at_1: mean(&|ranks| precision(ranks, 1)),
-            precision_at_5: mean(&|ranks| precision(ranks, 5)),
-            precision_at_10: mean(&|ranks| precision(ranks, 10)),
-            map_at_50: mean(&|ranks| average_precision(&ranks[..hits(ranks, 50)])),
-            map_at_all: mean(&average_precision),
+            recall_at_1: of(Measure::Recall(1)),
+            recall_at_5: of(Measure::Recall(5)),
+            recall_at_10: of(Measure::Recall(10)),
+            true_recall_at_1: of(Measure::TrueRecall(1)),
+            true_recall_at_5: of(Measure::TrueRecall(5)),
+            true_recall_at_10: of(Measure::TrueRecall(10)),
+            precision_at_1: of(Measure::Precision(1)),
+            precision_at_5: of(Measure::Precision(5)),
+            precision_at_10: of(Measure::Precision(10)),
+            map_at_50: of(Measure::MapOfHits(50)),
+            map_at_all: of(Measure::MapOfAll),
             median_rank: median(&mut first),
-            mean_rank: mean(&|ranks| ranks[0] as f64),
-            recall_at_1_ci95: interval_of_share(&found_first),
-            queries: ranked.len(),
-            excluded: rankings.len() - ranked.len(),
+            mean_rank: of(Measure::FirstRank),
+            recall_at_1_ci95,
+            ndcg_at_10: of(Measure::Ndcg(10)),
+            map_cut_at_50: of(Measure::MapCut(50)),
+            intervals,
+            queries,
+            excluded: rankings.len() - queries,
         })
     }
 
@@ -103,36 +152,34 @@ impl DirectionMetrics {
     }
 }
 
-/// How many of the ascending ranks are at most `k`.
-fn hits(ranks: &[usize], k: usize) -> usize {
-    ranks.partition_point(|&rank| rank <= k)
+/// The interval of recall@1, and those of all else, from the same resamples.
+fn intervals_of(rankings: &Rankings, first: &[usize]) -> ([f64; 2], Intervals) {
+    let width = MEASURES.len();
+    let rows: Vec<[f64; MEASURES.len()]> =
+        rankings.answerable().map(|ranks| MEASURES.map(|measure| measure.of(ranks))).collect();
+    let statistics = |drawn: &[usize]| {
+        let mut sums = vec![0.0; width];
+        for &query in drawn {
+            sums.iter_mut().zip(&rows[query]).for_each(|(sum, value)| *sum += value);
+        }
+        sums.iter_mut().for_each(|sum| *sum /= drawn.len() as f64);
+        sums.push(median(&mut drawn.iter().map(|&query| first[query]).collect::<Vec<_>>()));
+        sums
+    };
+    let mut found = intervals(rows.len(), statistics).into_iter();
+    let recall_at_1 = found.next().unwrap_or_default();
+    let names = MEASURES[1..].iter().map(Measure::to_string).chain(["median_rank".to_owned()]);
+    (recall_at_1, Intervals(names.zip(found).collect()))
 }
 
-fn recall(ranks: &[usize], k: usize) -> f64 {
-    f64::from(u8::from(hits(ranks, k) > 0))
-}
-
-fn true_recall(ranks: &[usize], k: usize) -> f64 {
-    hits(ranks, k) as f64 / k.min(ranks.len()) as f64
-}
-
-fn precision(ranks: &[usize], k: usize) -> f64 {
-    hits(ranks, k) as f64 / k as f64
-}
-
-/// Mean, over the given ranks, of the precision at each; 0 without ranks.
-fn average_precision(ranks: &[usize]) -> f64 {
-    let precisions = ranks.iter().zip(1..).map(|(&rank, hit)| f64::from(hit) / rank as f64);
-    sum(&precisions.collect::<Vec<f64>>()) / ranks.len().max(1) as f64
-}
-
+/// The middle value; of an even number the mean of the two in the middle. The values are put in another order.
 fn median(values: &mut [usize]) -> f64 {
-    values.sort_unstable();
     let middle = values.len() / 2;
-    if values.len().is_multiple_of(2) {
-        (values[middle - 1] + values[middle]) as f64 / 2.0
-    } else {
-        values[middle] as f64
+    let even = values.len().is_multiple_of(2);
+    let (below, &mut upper, _) = values.select_nth_unstable(middle);
+    match below.iter().max() {
+        Some(&lower) if even => (lower + upper) as f64 / 2.0,
+        _ => upper as f64,
     }
 }
 
@@ -189,10 +236,17 @@ mod tests {
             .filter_map(|field| field.split_once(':'))
             .map(|(name, _)| name.trim_matches(['{', '"']))
             .collect();
+        let (contract, grown) = names.split_at(14);
         assert_eq!(
-            names.join(" "),
+            contract.join(" "),
             "recall@1 recall@5 recall@10 true_recall@1 true_recall@5 true_recall@10 precision@1 \
              precision@5 precision@10 map@50 map@all median_rank mean_rank recall@1_ci95"
+        );
+        assert_eq!(
+            grown.join(" "),
+            "ndcg@10 map_cut@50 recall@5_ci95 recall@10_ci95 true_recall@5_ci95 true_recall@10_ci95 \
+             precision@1_ci95 precision@5_ci95 precision@10_ci95 map@50_ci95 map@all_ci95 mean_rank_ci95 \
+             ndcg@10_ci95 map_cut@50_ci95 median_rank_ci95"
         );
     }
 }

@@ -1,3 +1,5 @@
+use crate::Measure;
+
 /// For each query, the ranks (from 1) of its relevant items, best first.
 ///
 /// This is all that the metrics need; the gallery's other items are already counted in the ranks.
@@ -46,5 +48,15 @@ impl Rankings {
     /// The ranks of each query in turn.
     pub fn iter(&self) -> impl Iterator<Item = &[usize]> {
         self.starts.windows(2).map(|pair| &self.ranks[pair[0]..pair[1]])
+    }
+
+    /// The measure of each query that has a relevant item, in order.
+    pub fn values(&self, measure: Measure) -> Vec<f64> {
+        self.answerable().map(|ranks| measure.of(ranks)).collect()
+    }
+
+    /// The ranks of each query that has a relevant item.
+    pub(crate) fn answerable(&self) -> impl Iterator<Item = &[usize]> {
+        self.iter().filter(|ranks| !ranks.is_empty())
     }
 }

@@ -50,6 +50,14 @@ fn metrics_of_sorted(lists: &[Vec<bool>]) -> Vec<f64> {
     all.push(mean(&|list| average_precision(list, list.len(), total(list))));
     all.push((low + high) / 2.0);
     all.push(mean(&first));
+    let gain = |places: &mut dyn Iterator<Item = usize>| {
+        places.map(|place| 1.0 / (place as f64 + 2.0).log2()).sum::<f64>()
+    };
+    all.push(mean(&|list| {
+        let best = gain(&mut (0..10.min(total(list) as usize)));
+        gain(&mut (0..list.len().min(10)).filter(|&place| list[place])) / best
+    }));
+    all.push(mean(&|list| average_precision(list, 50, total(list))));
     all
 }
 
@@ -99,6 +107,7 @@ proptest! {
         }
         match DirectionMetrics::new(&rankings) {
             Ok(metrics) => {
+                prop_assert_eq!(as_list(&metrics).len(), metrics_of_sorted(&sorted).len());
                 for (found, expected) in as_list(&metrics).iter().zip(metrics_of_sorted(&sorted)) {
                     prop_assert!((found - expected).abs() < 1e-12);
                 }

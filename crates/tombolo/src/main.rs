@@ -1,6 +1,7 @@
 //! Tombolo: image–text retrieval that you can train.
 
 mod cli;
+mod evaluation;
 mod library;
 mod model;
 mod query;

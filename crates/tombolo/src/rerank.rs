@@ -38,7 +38,8 @@ impl RerankArguments {
         let backbones = backbones(global)?;
         let dir = model_dir(model, &backbones, terminal)?;
         let reranker = Reranker::open(&dir, &backbones.device)?;
-        Ok(Some(Judge { reranker, top: self.rerank_top as usize }))
+        let (model, top) = (model.display().to_string(), self.rerank_top as usize);
+        Ok(Some(Judge { reranker, model, top }))
     }
 }
 
@@ -53,10 +54,16 @@ pub struct Case {
 /// A network that matches texts with photos.
 pub struct Judge {
     reranker: Reranker,
+    model: String,
     top: usize,
 }
 
 impl Judge {
+    /// The model as it was asked for.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
     /// How many of the best of each query are judged.
     pub fn top(&self) -> usize {
         self.top

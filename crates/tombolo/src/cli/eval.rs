@@ -1,168 +1,146 @@
-//! `tombolo eval`: a model on a data set, by the field's protocols.
+//! `tombolo eval`: models on data sets, by the field's protocols.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Instant;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::{Value, json};
-use tombolo_data::dataset::{self, Dataset, Gallery as Ranked, Split};
-use tombolo_eval::{Gallery, Retrieval};
-use tombolo_vectors::EmbeddingMatrix;
+use tombolo_data::dataset::{self, Dataset, Split};
+use tombolo_data::perturbation::{Perturbation, UnknownPerturbation};
 
 use super::terminal::Terminal;
-use super::{Global, Outcome};
-use crate::model::{self, Encoder};
+use super::{Global, Misuse, Outcome};
+use crate::evaluation::{Evaluation, Protocol, evaluate};
+use crate::model::Encoder;
 use crate::report;
+use crate::report::comparison::{Comparison, OnDataset};
+use crate::rerank::RerankArguments;
 
-/// Measure a model on a data set: recall, precision, average precision and ranks, both directions
+/// Measure models on data sets: recall, precision, average precision and ranks, both directions
 #[derive(Args)]
 pub struct Arguments {
-    /// emoji[:LANG,…], flickr8k:DIR, karpathy:FILE.json[,images=DIR], csv:FILE, jsonl:FILE or folder:DIR
-    #[arg(value_name = "DATASET")]
-    dataset: String,
-    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME
-    #[arg(long, env = "TOMBOLO_MODEL")]
-    model: PathBuf,
+    /// emoji[:LANG,…], flickr8k:DIR, karpathy:FILE.json[,images=DIR], csv:FILE, jsonl:FILE or folder:DIR; with several, each
+    /// model is measured on each
+    #[arg(value_name = "DATASET", required = true)]
+    datasets: Vec<String>,
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; given again, the models are
+    /// compared
+    #[arg(long = "model", env = "TOMBOLO_MODEL", value_name = "MODEL", required = true)]
+    models: Vec<PathBuf>,
     /// Whose images and texts are the queries: train, val or test
     #[arg(long, env = "TOMBOLO_SPLIT", default_value = "test", value_parser = Split::from_str)]
     split: Split,
-    /// Write the JSON document here too
-    #[arg(long, env = "TOMBOLO_OUT", value_name = "FILE.json")]
+    /// Measure again with inputs perturbed: all, texts, images, or names such as char_swap,blur@5 (strengths 1 to 5)
+    #[arg(long, env = "TOMBOLO_PERTURB", value_name = "all|NAME,…", conflicts_with = "rerank")]
+    perturb: Option<Perturbations>,
+    /// Of the perturbations, and of the tests between models
+    #[arg(long, env = "TOMBOLO_SEED", default_value_t = 0, value_name = "N")]
+    seed: u64,
+    /// FILE.json: the JSON document, of one model on one data set; DIR/: results as JSON, CSV, LaTeX and a web page
+    #[arg(long, env = "TOMBOLO_OUT", value_name = "FILE.json|DIR/")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    rerank: RerankArguments,
 }
 
-/// The vectors of a gallery and which of them are queries.
-struct Vectors {
-    images: EmbeddingMatrix,
-    texts: EmbeddingMatrix,
-    image_of_text: Vec<usize>,
-    query_images: Vec<usize>,
-    query_texts: Vec<usize>,
-    skipped: usize,
-    seconds: [f64; 2],
+/// What `--perturb` names.
+#[derive(Clone)]
+struct Perturbations(Vec<Perturbation>);
+
+impl FromStr for Perturbations {
+    type Err = UnknownPerturbation;
+
+    fn from_str(names: &str) -> Result<Self, Self::Err> {
+        Perturbation::parse_list(names).map(Self)
+    }
 }
 
-/// What a measurement found, and how long it took.
-pub struct Measured {
-    /// Retrieval in both directions.
-    pub retrieval: Retrieval,
-    /// Images and texts that are queries.
-    pub queries: [usize; 2],
-    /// Images and texts that they are ranked against.
-    pub gallery: [usize; 2],
-    /// Images that could not be read.
-    pub skipped: usize,
-    /// Seconds to encode images, to encode texts, and to rank.
-    pub seconds: [f64; 3],
+/// Where results go beside standard output.
+enum Out {
+    Nowhere,
+    File(PathBuf),
+    Folder(PathBuf),
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let dataset = dataset::open(&arguments.dataset)?;
-    let skipped = super::data::warn(dataset.as_ref(), terminal);
-    let encoder = Encoder::open(&arguments.model, global, terminal)?;
-    let measured = measure(dataset.as_ref(), arguments.split, &encoder, terminal)?;
-    let mut document = document(&arguments, dataset.as_ref(), &measured);
-    document["caveats"] = model::caveats(encoder.model().file()).collect();
-    if let Some(path) = &arguments.out {
-        let text = serde_json::to_string_pretty(&document)?;
-        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+    let out = out(&arguments)?;
+    let judge = arguments.rerank.open(global, terminal)?.map(Arc::new);
+    let Arguments { split, perturb, seed, .. } = arguments;
+    let perturbations = perturb.map_or_else(Vec::new, |names| names.0);
+    let protocol = Protocol { split, perturbations, seed, judge };
+    let mut skipped = 0;
+    let mut results = Vec::new();
+    for name in &arguments.datasets {
+        let dataset = dataset::open(name)?;
+        skipped += super::data::warn(dataset.as_ref(), terminal);
+        results.push(OnDataset { dataset, evaluations: Vec::new() });
     }
+    let single = arguments.models.len() == 1 && results.len() == 1;
+    for model in &arguments.models {
+        let encoder = Encoder::open(model, global, terminal)?;
+        let name = model.display().to_string();
+        for OnDataset { dataset, evaluations } in &mut results {
+            let dataset = dataset.as_ref();
+            let evaluation = evaluate(&name, dataset, &protocol, &encoder, terminal)?;
+            skipped += evaluation.measured.skipped;
+            print(&evaluation, dataset, &protocol, single, terminal)?;
+            evaluations.push(evaluation);
+        }
+    }
+    match out {
+        Out::Nowhere => {}
+        Out::File(path) => {
+            let OnDataset { dataset, evaluations } = &results[0];
+            let document = evaluations[0].document(dataset.as_ref(), &protocol);
+            let text = serde_json::to_string_pretty(&document)?;
+            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        }
+        Out::Folder(dir) => {
+            Comparison::new(&arguments.models, results, protocol)?.write(&dir)?;
+            terminal.note(&format!("report: {}", dir.join("report.html").display()));
+        }
+    }
+    Ok(if skipped > 0 { Outcome::Skipped } else { Outcome::Done })
+}
+
+/// A document, or a table, with its model and data set above it unless there is one alone.
+fn print(
+    evaluation: &Evaluation,
+    dataset: &dyn Dataset,
+    protocol: &Protocol,
+    single: bool,
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
     if terminal.json() {
-        terminal.document(&document)?;
-    } else {
-        terminal.result(&report::table(&measured.retrieval))?;
-        model::caveats(encoder.model().file()).for_each(|caveat| terminal.note(caveat));
+        return terminal.document(&evaluation.document(dataset, protocol));
     }
-    Ok(if skipped + measured.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
+    if !single {
+        terminal.result(&format!("\n{} · {}", evaluation.model, dataset.name()))?;
+    }
+    terminal.result(&report::table(&evaluation.measured.retrieval))?;
+    if !evaluation.perturbations.is_empty() {
+        terminal.result(&format!("\n{}", report::perturbation_table(evaluation)))?;
+    }
+    evaluation.caveats.iter().for_each(|caveat| terminal.note(caveat));
+    Ok(())
 }
 
-/// Measures a model on a split, against what the data set says its queries are ranked against.
-pub fn measure(
-    dataset: &dyn Dataset,
-    split: Split,
-    encoder: &Encoder,
-    terminal: &Terminal,
-) -> anyhow::Result<Measured> {
-    dataset.require(split)?;
-    let vectors = vectors(dataset, split, encoder, terminal)?;
-    let started = Instant::now();
-    let gallery = Gallery {
-        images: &vectors.images,
-        texts: &vectors.texts,
-        image_of_text: &vectors.image_of_text,
-        query_images: &vectors.query_images,
-        query_texts: &vectors.query_texts,
-    };
-    let retrieval = gallery.retrieval()?;
-    let [images, texts] = vectors.seconds;
-    Ok(Measured {
-        retrieval,
-        queries: [vectors.query_images.len(), vectors.query_texts.len()],
-        gallery: [vectors.images.len(), vectors.texts.len()],
-        skipped: vectors.skipped,
-        seconds: [images, texts, started.elapsed().as_secs_f64()],
-    })
+/// A folder if there is more than one document, or if it is one or its name ends like one; else a file.
+fn out(arguments: &Arguments) -> anyhow::Result<Out> {
+    let Some(path) = arguments.out.clone() else { return Ok(Out::Nowhere) };
+    let several = arguments.models.len() > 1 || arguments.datasets.len() > 1;
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    if several && is_json && !path.is_dir() {
+        let message = format!("{} is a file, but there is more than one result", path.display());
+        return Err(Misuse::new(message, "name a folder, such as --out results/").into());
+    }
+    if several || path.is_dir() || ends_with_separator(&path) {
+        return Ok(Out::Folder(path));
+    }
+    Ok(Out::File(path))
 }
 
-fn document(arguments: &Arguments, dataset: &dyn Dataset, measured: &Measured) -> Value {
-    let [encode_images, encode_texts, rank] = measured.seconds;
-    json!({
-        "dataset": dataset.name(),
-        "split": arguments.split.to_string(),
-        "model": arguments.model,
-        "images": measured.queries[0],
-        "texts": measured.queries[1],
-        "gallery": { "images": measured.gallery[0], "texts": measured.gallery[1] },
-        "image_to_text": measured.retrieval.image_to_text,
-        "text_to_image": measured.retrieval.text_to_image,
-        "rsum": measured.retrieval.rsum,
-        "seconds": { "encode_images": encode_images, "encode_texts": encode_texts, "rank": rank },
-    })
-}
-
-/// Encodes what the queries of a split are ranked against, as the data set says.
-fn vectors(
-    dataset: &dyn Dataset,
-    split: Split,
-    encoder: &Encoder,
-    terminal: &Terminal,
-) -> anyhow::Result<Vectors> {
-    let images: Vec<usize> = match dataset.gallery() {
-        Ranked::SameSplit => dataset.image_indices(split),
-        Ranked::Everything => (0..dataset.images().len()).collect(),
-    };
-    let sources = images.iter().map(|&image| dataset.images()[image].source.clone()).collect();
-    let started = Instant::now();
-    let encoded = encoder.images(sources, terminal)?;
-    let image_seconds = started.elapsed().as_secs_f64();
-    let row_of: HashMap<usize, usize> =
-        encoded.read.iter().enumerate().map(|(row, &place)| (images[place], row)).collect();
-    let texts: Vec<usize> = images
-        .iter()
-        .filter(|image| row_of.contains_key(image))
-        .flat_map(|&image| dataset.texts_of(image))
-        .collect();
-    let words: Vec<&str> = texts.iter().map(|&text| dataset.texts()[text].text.as_str()).collect();
-    let started = Instant::now();
-    let text_vectors = encoder.texts(&words, terminal)?;
-    let text_seconds = started.elapsed().as_secs_f64();
-    let image_of_text: Vec<usize> =
-        texts.iter().map(|&text| row_of[&dataset.texts()[text].image]).collect();
-    let in_split = |image: usize| dataset.images()[image].split == split;
-    let query_texts: Vec<usize> =
-        (0..texts.len()).filter(|&row| in_split(dataset.texts()[texts[row]].image)).collect();
-    let mut query_images: Vec<usize> = query_texts.iter().map(|&row| image_of_text[row]).collect();
-    query_images.dedup();
-    Ok(Vectors {
-        images: encoded.vectors,
-        texts: text_vectors,
-        image_of_text,
-        query_images,
-        query_texts,
-        skipped: encoded.skipped,
-        seconds: [image_seconds, text_seconds],
-    })
+fn ends_with_separator(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(std::path::is_separator)
 }

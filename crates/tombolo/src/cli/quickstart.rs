@@ -12,9 +12,9 @@ use tombolo_search::{
 use tombolo_train::settings::{MapKind, Settings};
 use tombolo_train::{Plan, Stage};
 
-use super::eval::{Measured, measure};
 use super::terminal::Terminal;
 use super::{Global, Outcome};
+use crate::evaluation::{Measured, measure};
 use crate::library::{ImageSide, TowerEncoder, remember_model};
 use crate::model::{self, Encoder};
 use crate::report;

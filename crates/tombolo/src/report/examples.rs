@@ -4,7 +4,7 @@ use super::markup::{clip, escape, grouped};
 use super::samples::{ImageHit, ImageQuery, Samples, TextHit, TextQuery};
 
 /// Most characters of a caption on the page.
-const CAPTION: usize = 200;
+pub(super) const CAPTION: usize = 200;
 
 /// Both directions, one section each.
 pub fn sections(samples: &Samples) -> String {
@@ -32,7 +32,8 @@ fn text_query(query: &TextQuery, gallery: usize) -> String {
     )
 }
 
-fn image_hit(hit: &ImageHit) -> String {
+/// An image that was found, as an item of a list.
+pub(super) fn image_hit(hit: &ImageHit) -> String {
     let (class, mark) = if hit.right { (" class=\"right\"", "✓ ") } else { ("", "") };
     let picture = picture(&hit.id, hit.thumbnail.as_deref());
     format!("<li{class}>{picture}<span>{mark}{}</span></li>", score(hit.score))
@@ -47,7 +48,8 @@ fn image_query(query: &ImageQuery, gallery: usize) -> String {
     )
 }
 
-fn text_hit(hit: &TextHit) -> String {
+/// A text that was found, as an item of a list.
+pub(super) fn text_hit(hit: &TextHit) -> String {
     let (class, mark) = if hit.right { (" class=\"right\"", "✓") } else { ("", "") };
     format!(
         "<li{class}><i>{mark}</i><bdi>{}</bdi><span>{}</span></li>",
@@ -56,7 +58,8 @@ fn text_hit(hit: &TextHit) -> String {
     )
 }
 
-fn picture(id: &str, thumbnail: Option<&str>) -> String {
+/// A picture, or where it would be.
+pub(super) fn picture(id: &str, thumbnail: Option<&str>) -> String {
     let id = escape(id);
     match thumbnail {
         Some(uri) => format!("<img src=\"{uri}\" alt=\"{id}\" title=\"{id}\" loading=\"lazy\">"),

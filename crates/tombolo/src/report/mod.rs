@@ -1,6 +1,7 @@
 //! Tables and the report of a run.
 
 mod chart;
+pub mod comparison;
 mod curves;
 mod examples;
 mod markup;
@@ -24,7 +25,7 @@ use tombolo_train::run::PlanFile;
 
 use markup::counted;
 use page::{Page, Recalls};
-pub use table::table;
+pub use table::{perturbation_table, table};
 
 /// Writes `report.html` into a run directory: what was trained, how it went, what it finds. Without a map
 /// there is nothing that it could find, and only parts and curves are told.

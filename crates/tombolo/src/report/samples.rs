@@ -222,11 +222,13 @@ impl Ranked<'_> {
     }
 }
 
-fn scores(query: &[f32], rows: &EmbeddingMatrix) -> Vec<f32> {
+/// The cosine of each row with a query, both of unit norm.
+pub(super) fn scores(query: &[f32], rows: &EmbeddingMatrix) -> Vec<f32> {
     rows.iter().map(|row| dot(query, row)).collect()
 }
 
-fn best_first(scores: &[f32]) -> Vec<usize> {
+/// Rows by their scores, best first.
+pub(super) fn best_first(scores: &[f32]) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..scores.len()).collect();
     rows.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     rows

@@ -4,6 +4,7 @@ use tombolo_eval::DirectionMetrics;
 use tombolo_eval::Retrieval;
 
 use super::markup::grouped;
+use crate::evaluation::Evaluation;
 
 /// Titles of the columns; the first column names the direction.
 const TITLES: [&str; 11] = [
@@ -29,6 +30,26 @@ pub fn table(retrieval: &Retrieval) -> String {
         cells("text→image", &retrieval.text_to_image),
     ];
     format!("{}\n{}", aligned(&rows), summary(retrieval))
+}
+
+/// A table of what each perturbation left of the recalls, at most 100 columns wide, in percent.
+pub fn perturbation_table(evaluation: &Evaluation) -> String {
+    let percent = |share: f64| format!("{:.1}", 100.0 * share);
+    let clean = &evaluation.measured.retrieval;
+    let titles = ["perturbed", "changed", "i→t R@1", "t→i R@1", "rsum", "rsum lost"];
+    let mut rows = vec![titles.map(str::to_owned)];
+    rows.extend(evaluation.perturbations.iter().map(|perturbed| {
+        let retrieval = &perturbed.retrieval;
+        [
+            perturbed.perturbation.to_string(),
+            format!("{} of {}", grouped(perturbed.changed as u64), grouped(perturbed.of as u64)),
+            percent(retrieval.image_to_text.recall_at_1),
+            percent(retrieval.text_to_image.recall_at_1),
+            format!("{:.1}", retrieval.rsum),
+            percent(perturbed.relative_drop(clean)),
+        ]
+    }));
+    aligned(&rows)
 }
 
 fn cells(direction: &str, metrics: &DirectionMetrics) -> [String; TITLES.len()] {
@@ -100,13 +121,21 @@ mod tests {
             median_rank: rank,
             mean_rank: rank,
             recall_at_1_ci95: [share, share],
+            ndcg_at_10: share,
+            map_cut_at_50: share,
+            intervals: Default::default(),
             queries: 1000,
             excluded: 3,
         }
     }
 
     fn retrieval(first: DirectionMetrics, second: DirectionMetrics) -> Retrieval {
-        Retrieval { image_to_text: first, text_to_image: second, rsum: 600.0 }
+        Retrieval {
+            image_to_text: first,
+            text_to_image: second,
+            rsum: 600.0,
+            rsum_ci95: [600.0; 2],
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod evaluation;
 mod joint;
 mod library;
 mod serve;

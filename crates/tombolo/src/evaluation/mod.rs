@@ -1,0 +1,11 @@
+//! A model measured on a data set, as it is and with its inputs perturbed, and models compared on the same queries.
+
+mod compare;
+mod measure;
+mod perturb;
+mod rerank;
+mod vectors;
+
+pub use compare::{COLUMNS, Column, DIRECTIONS, Direction, columns};
+pub use measure::{Evaluation, Measured, Protocol, evaluate, measure};
+pub use vectors::Vectors;

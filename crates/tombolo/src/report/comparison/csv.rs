@@ -1,0 +1,82 @@
+//! `results.csv`: a line for each metric of each direction, with its interval.
+
+use serde_json::Value;
+use tombolo_eval::{DirectionMetrics, Retrieval};
+
+use super::Comparison;
+
+const HEADER: [&str; 11] = [
+    "dataset",
+    "split",
+    "model",
+    "perturbation",
+    "changed",
+    "of",
+    "direction",
+    "metric",
+    "value",
+    "ci95_low",
+    "ci95_high",
+];
+
+/// What the lines of one retrieval begin with.
+type Key = [String; 6];
+
+/// The table, fractions between 0 and 1. The perturbation is empty for inputs as they are.
+pub fn table(comparison: &Comparison) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(HEADER)?;
+    for result in &comparison.results {
+        for evaluation in &result.evaluations {
+            let key = |perturbation: String, counts: [String; 2]| {
+                let [changed, of] = counts;
+                let split = comparison.protocol.split.to_string();
+                let dataset = result.dataset.name().to_owned();
+                [dataset, split, evaluation.model.clone(), perturbation, changed, of]
+            };
+            let clean = key(String::new(), Default::default());
+            lines(&mut writer, &clean, &evaluation.measured.retrieval)?;
+            for perturbed in &evaluation.perturbations {
+                let counts = [perturbed.changed, perturbed.of].map(|count| count.to_string());
+                let key = key(perturbed.perturbation.to_string(), counts);
+                lines(&mut writer, &key, &perturbed.retrieval)?;
+            }
+        }
+    }
+    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    Ok(String::from_utf8(bytes)?)
+}
+
+fn lines(
+    writer: &mut csv::Writer<Vec<u8>>,
+    key: &Key,
+    retrieval: &Retrieval,
+) -> anyhow::Result<()> {
+    let sides =
+        [("image_to_text", &retrieval.image_to_text), ("text_to_image", &retrieval.text_to_image)];
+    for (direction, metrics) in sides {
+        for (metric, value, interval) in metrics_of(metrics)? {
+            let [low, high] = interval.map_or_else(Default::default, |i| i.map(|v| v.to_string()));
+            let rest = [direction.to_owned(), metric, value.to_string(), low, high];
+            writer.write_record(key.iter().chain(&rest))?;
+        }
+    }
+    let [low, high] = retrieval.rsum_ci95.map(|value| value.to_string());
+    let rest = ["both".to_owned(), "rsum".to_owned(), retrieval.rsum.to_string(), low, high];
+    writer.write_record(key.iter().chain(&rest))?;
+    Ok(())
+}
+
+/// A metric's name, value and interval.
+type Cell = (String, f64, Option<[f64; 2]>);
+
+/// All metrics, as the JSON has them.
+fn metrics_of(metrics: &DirectionMetrics) -> anyhow::Result<Vec<Cell>> {
+    let Value::Object(fields) = serde_json::to_value(metrics)? else { return Ok(Vec::new()) };
+    let interval = |name: &str| {
+        let bounds = fields.get(&format!("{name}_ci95"))?.as_array()?;
+        Some([bounds.first()?.as_f64()?, bounds.get(1)?.as_f64()?])
+    };
+    let numbers = fields.iter().filter_map(|(name, value)| Some((name, value.as_f64()?)));
+    Ok(numbers.map(|(name, value)| (name.clone(), value, interval(name))).collect())
+}

@@ -1,0 +1,135 @@
+//! `results.tex`: tables for a paper, with `booktabs`.
+
+use std::fmt::Write;
+
+use super::{Comparison, OnDataset};
+use crate::evaluation::{COLUMNS, Column, DIRECTIONS};
+
+/// A table a data set; of the perturbations, if there are any; of models × data sets, if there are several.
+pub fn tables(comparison: &Comparison) -> String {
+    let mut text = "% Written by tombolo eval. Needs \\usepackage{booktabs}.\n".to_owned();
+    for (result, columns) in comparison.datasets() {
+        text.push_str(&metrics(comparison, result, columns));
+        if result.evaluations.iter().any(|evaluation| !evaluation.perturbations.is_empty()) {
+            text.push_str(&drops(comparison, result));
+        }
+    }
+    if comparison.results.len() > 1 {
+        text.push_str(&transfer(comparison));
+    }
+    text
+}
+
+fn metrics(comparison: &Comparison, result: &OnDataset, columns: &[Column]) -> String {
+    let titles: Vec<String> = DIRECTIONS
+        .iter()
+        .flat_map(|_| COLUMNS.map(|measure| escape(&title(&measure.to_string()))))
+        .collect();
+    let count = COLUMNS.len();
+    let mut body = format!(
+        " & \\multicolumn{{{count}}}{{c}}{{image $\\to$ text}} & \\multicolumn{{{count}}}{{c}}{{text $\\to$ image}} & \\\\\n\
+         Model & {} & rsum \\\\\n\\midrule\n",
+        titles.join(" & ")
+    );
+    for (model, name) in comparison.names.iter().enumerate() {
+        let cells = columns.iter().map(|column| {
+            let value = format!("{:.1}", 100.0 * column.values[model]);
+            match (comparison.names.len() > 1 && model == column.best, column.is_worse(model)) {
+                (true, _) => format!("\\textbf{{{value}}}"),
+                (_, true) => format!("{value}$^*$"),
+                _ => value,
+            }
+        });
+        let cells = cells.collect::<Vec<_>>().join(" & ");
+        let rsum = result.evaluations[model].measured.retrieval.rsum;
+        // Writing to a string cannot fail.
+        let _ = writeln!(body, "{} & {cells} & {rsum:.1} \\\\", escape(name));
+    }
+    let caption = format!(
+        "{}, split {}, in percent. $^*$: worse than the best (bold), p $<$ 0.05 after Holm's correction.",
+        escape(result.dataset.name()),
+        comparison.protocol.split
+    );
+    table(&format!("l{}r", "r".repeat(2 * count)), &body, &caption)
+}
+
+fn drops(comparison: &Comparison, result: &OnDataset) -> String {
+    let names: Vec<String> = comparison.names.iter().map(|name| escape(name)).collect();
+    let mut body = format!("Perturbation & changed & {} \\\\\n\\midrule\n", names.join(" & "));
+    for (place, perturbed) in result.evaluations[0].perturbations.iter().enumerate() {
+        let drops = result.evaluations.iter().map(|evaluation| {
+            let clean = &evaluation.measured.retrieval;
+            format!("{:.1}", 100.0 * evaluation.perturbations[place].relative_drop(clean))
+        });
+        let drops = drops.collect::<Vec<_>>().join(" & ");
+        let name = escape(&perturbed.perturbation.to_string());
+        let share = 100.0 * perturbed.changed as f64 / perturbed.of.max(1) as f64;
+        let _ = writeln!(body, "{name} & {share:.0}\\% & {drops} \\\\");
+    }
+    let caption = format!(
+        "{}: share of rsum lost, in percent, with inputs perturbed.",
+        escape(result.dataset.name())
+    );
+    table(&format!("lr{}", "r".repeat(names.len())), &body, &caption)
+}
+
+fn transfer(comparison: &Comparison) -> String {
+    let datasets = comparison.results.iter().map(|result| escape(result.dataset.name()));
+    let datasets: Vec<String> = datasets.collect();
+    let mut body = format!("Model & {} \\\\\n\\midrule\n", datasets.join(" & "));
+    for (model, name) in comparison.names.iter().enumerate() {
+        let cells = comparison.results.iter().map(|result| {
+            let retrieval = &result.evaluations[model].measured.retrieval;
+            let [image, text] = [&retrieval.image_to_text, &retrieval.text_to_image]
+                .map(|metrics| 100.0 * metrics.recall_at_1);
+            format!("{image:.1} / {text:.1}")
+        });
+        let _ = writeln!(body, "{} & {} \\\\", escape(name), cells.collect::<Vec<_>>().join(" & "));
+    }
+    let caption = "recall@1 in percent, image $\\to$ text / text $\\to$ image, of each model on each data set.";
+    table(&format!("l{}", "r".repeat(datasets.len())), &body, caption)
+}
+
+fn table(columns: &str, body: &str, caption: &str) -> String {
+    format!(
+        "\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\
+         \\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+    )
+}
+
+/// As the literature writes it: `R@1` for `recall@1`.
+pub(super) fn title(measure: &str) -> String {
+    measure.replace("recall@", "R@").replace("map@", "mAP@").replace("ndcg@", "nDCG@")
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\textbackslash{}"),
+            '~' => out.push_str("\\textasciitilde{}"),
+            '^' => out.push_str("\\textasciicircum{}"),
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_be_commands() {
+        assert_eq!(
+            escape("a_b & 5% \\x{y}^~"),
+            "a\\_b \\& 5\\% \\textbackslash{}x\\{y\\}\\textasciicircum{}\\textasciitilde{}"
+        );
+        assert_eq!(title("map@all"), "mAP@all");
+    }
+}

@@ -1,0 +1,123 @@
+//! Tables of the page.
+
+use std::fmt::Write;
+
+use super::latex::title;
+use super::{Comparison, OnDataset};
+use crate::evaluation::{COLUMNS, Column, Direction};
+use crate::report::markup::{counted, escape, grouped};
+
+/// The metrics of one direction: a row a model, with intervals, the best in bold, marks of what is worse.
+pub fn metrics(comparison: &Comparison, columns: &[Column], on: &OnDataset) -> String {
+    let sides = columns.chunks(COLUMNS.len());
+    sides.map(|side| one_direction(comparison, side, on)).collect()
+}
+
+fn one_direction(comparison: &Comparison, columns: &[Column], on: &OnDataset) -> String {
+    let Some(direction) = columns.first().map(|column| column.direction) else {
+        return String::new();
+    };
+    let titles = columns.iter().map(|column| title(&column.measure.to_string()));
+    let mut rows = head(direction.title(), titles.chain(["median rank".to_owned()]));
+    let several = comparison.names.len() > 1;
+    for (model, name) in comparison.names.iter().enumerate() {
+        let retrieval = &on.evaluations[model].measured.retrieval;
+        let metrics = match direction {
+            Direction::ImageToText => &retrieval.image_to_text,
+            Direction::TextToImage => &retrieval.text_to_image,
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(rows, "<tr><th scope=\"row\">{}</th>", escape(name));
+        for column in columns {
+            let name = column.measure.to_string();
+            let interval = match name.as_str() {
+                "recall@1" => Some(metrics.recall_at_1_ci95),
+                name => metrics.intervals.of(name),
+            };
+            let best = several && model == column.best;
+            rows.push_str(&cell(column.values[model], interval, best, column.is_worse(model)));
+        }
+        let _ = write!(rows, "<td>{}</td></tr>", metrics.median_rank);
+    }
+    table("metrics", &rows)
+}
+
+fn cell(value: f64, interval: Option<[f64; 2]>, best: bool, worse: bool) -> String {
+    let value = format!("{:.1}", 100.0 * value);
+    let mark = if worse { "<sup title=\"worse than the best, p &lt; 0.05\">*</sup>" } else { "" };
+    let value = if best { format!("<b>{value}</b>") } else { value };
+    let interval = interval.map_or_else(String::new, |[low, high]| {
+        format!("<small>{:.1}–{:.1}</small>", 100.0 * low, 100.0 * high)
+    });
+    format!("<td>{value}{mark}{interval}</td>")
+}
+
+/// What each model was measured on, in a sentence.
+pub fn counts(on: &OnDataset) -> String {
+    let Some(evaluation) = on.evaluations.first() else { return String::new() };
+    let ([images, texts], gallery) = (evaluation.measured.queries, evaluation.measured.gallery);
+    format!(
+        "{} and {} are queries, ranked against {} and {}.",
+        counted(images, "image"),
+        counted(texts, "text"),
+        counted(gallery[1], "text"),
+        counted(gallery[0], "image")
+    )
+}
+
+/// Recall@1 in both directions and rsum of each model on each data set, the best of each data set in bold.
+pub fn transfer(comparison: &Comparison) -> String {
+    let titles = comparison.results.iter().map(|on| escape(on.dataset.name()));
+    let mut rows = head("", titles);
+    let rsum = |on: &OnDataset, model: usize| on.evaluations[model].measured.retrieval.rsum;
+    for (model, name) in comparison.names.iter().enumerate() {
+        let _ = write!(rows, "<tr><th scope=\"row\">{}</th>", escape(name));
+        for on in &comparison.results {
+            let retrieval = &on.evaluations[model].measured.retrieval;
+            let [image, text] = [&retrieval.image_to_text, &retrieval.text_to_image]
+                .map(|metrics| 100.0 * metrics.recall_at_1);
+            let all = 0..comparison.names.len();
+            let is_best = all.into_iter().all(|other| rsum(on, other) <= retrieval.rsum);
+            let recalls = format!("{image:.1} / {text:.1}");
+            let recalls = if is_best { format!("<b>{recalls}</b>") } else { recalls };
+            let _ = write!(rows, "<td>{recalls}<small>rsum {:.1}</small></td>", retrieval.rsum);
+        }
+        rows.push_str("</tr>");
+    }
+    table("metrics", &rows)
+}
+
+/// What each perturbation changed, and the share of rsum that each model lost with it.
+pub fn drops(comparison: &Comparison, on: &OnDataset) -> String {
+    let names = comparison.names.iter().map(|name| escape(name));
+    let mut rows = head("", ["changed".to_owned()].into_iter().chain(names));
+    let Some(first) = on.evaluations.first() else { return String::new() };
+    for (place, perturbed) in first.perturbations.iter().enumerate() {
+        let _ = write!(
+            rows,
+            "<tr><th scope=\"row\">{}</th><td>{}<small>of {}</small></td>",
+            perturbed.perturbation,
+            grouped(perturbed.changed as u64),
+            grouped(perturbed.of as u64)
+        );
+        for evaluation in &on.evaluations {
+            let perturbed = &evaluation.perturbations[place];
+            let drop = 100.0 * perturbed.relative_drop(&evaluation.measured.retrieval);
+            let rsum = perturbed.retrieval.rsum;
+            let drop = format!("{drop:.1}").replace('-', "−");
+            let _ = write!(rows, "<td>{drop}<small>rsum {rsum:.1}</small></td>");
+        }
+        rows.push_str("</tr>");
+    }
+    table("metrics", &rows)
+}
+
+/// The row of titles; they are markup.
+fn head(corner: &str, titles: impl Iterator<Item = String>) -> String {
+    let titles: String = titles.map(|title| format!("<th scope=\"col\">{title}</th>")).collect();
+    format!("<tr><td>{corner}</td>{titles}</tr>")
+}
+
+fn table(class: &str, rows: &str) -> String {
+    format!("<div class=\"wide\"><table class=\"{class}\">{rows}</table></div>")
+}
