@@ -7,6 +7,7 @@
 mod evaluation;
 mod joint;
 mod library;
+mod rerank;
 mod serve;
 mod starter;
 mod zoo;
