@@ -46,7 +46,9 @@ fn the_best_hits_are_ordered_by_the_judge_and_the_rest_stays() {
     assert_ne!(paths(&judged[..8]), paths(&plain[..8]), "in another order");
     assert_eq!(paths(&judged[8..]), paths(&plain[8..]));
     assert!(judged[8..].iter().all(|hit| hit["match"].is_null()));
-    assert!(judged.iter().zip(1..).all(|(hit, rank)| hit["rank"] == rank && hit["cursor"].is_null()));
+    assert!(
+        judged.iter().zip(1..).all(|(hit, rank)| hit["rank"] == rank && hit["cursor"].is_null())
+    );
 
     // A page that is shorter than what is judged: the best of all that was.
     let few = search(dir.path(), &["--top", "3", "--rerank", "blip", "--rerank-top", "8"]);
@@ -103,6 +105,9 @@ fn eval_ranks_the_best_of_each_query_by_the_judge() {
     for direction in ["text_to_image", "image_to_text"] {
         assert_eq!(one[direction]["mean_rank"], plain[direction]["mean_rank"]);
     }
-    let output = run(dir.path(), &["eval", "csv:captions.csv", "--model", "model", "--rerank", "blip", "--perturb", "all"]);
+    let output = run(
+        dir.path(),
+        &["eval", "csv:captions.csv", "--model", "model", "--rerank", "blip", "--perturb", "all"],
+    );
     assert_status(&output, 2);
 }

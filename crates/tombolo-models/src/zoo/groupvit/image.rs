@@ -2,37 +2,18 @@
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use serde::Deserialize;
-use tombolo_kernels::{Activation, Mask};
+use tombolo_kernels::Activation;
 
 use super::Top;
-use super::assign::Groups;
+use super::config::VisionConfig;
 use super::grouping::{Grouped, composed};
 use super::projection::DeepProjection;
-use super::stage::{Scene, Stage, StageShape};
+use super::stage::{Scene, Stage};
 use crate::checkpoint::Values;
-use crate::encoder::{FrozenLinear, Norm, NormPlace, Shape};
+use crate::encoder::{FrozenLinear, Norm};
 use crate::error::Result;
 use crate::image::{patch_projection, patch_rows};
-use crate::zoo::{Files, Grid, ImageHalf, activation};
-
-/// `vision_config`, as far as the network needs it.
-#[derive(Clone, Debug, Deserialize)]
-struct VisionConfig {
-    hidden_size: usize,
-    intermediate_size: usize,
-    depths: Vec<usize>,
-    num_group_tokens: Vec<usize>,
-    num_output_groups: Vec<usize>,
-    num_attention_heads: usize,
-    image_size: usize,
-    patch_size: usize,
-    num_channels: usize,
-    hidden_act: String,
-    layer_norm_eps: f32,
-    assign_eps: f32,
-    assign_mlp_ratio: [f64; 2],
-}
+use crate::zoo::{Files, Grid, ImageHalf};
 
 /// The half of GroupViT that sees pictures.
 pub(super) struct GroupVitImage {
@@ -51,89 +32,6 @@ pub(super) struct GroupVitImage {
 /// If a tensor is missing, left over or of another shape, or the settings make no network.
 pub(super) fn image(files: &Files, device: &Device) -> Result<Box<dyn ImageHalf>> {
     Ok(Box::new(GroupVitImage::load(files, device)?))
-}
-
-impl VisionConfig {
-    /// Cells of a side.
-    fn side(&self) -> usize {
-        self.image_size / self.patch_size.max(1)
-    }
-
-    fn shape(&self, files: &Files) -> Result<Shape> {
-        self.check().map_err(|reason| files.settings.refused(format!("vision_config.{reason}")))?;
-        Ok(Shape {
-            hidden: self.hidden_size,
-            mlp: self.intermediate_size,
-            heads: self.num_attention_heads,
-            eps: self.layer_norm_eps,
-            norms: NormPlace::Before,
-            activation: activation(files, &self.hidden_act)?,
-            mask: Mask::None,
-        })
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let (hidden, heads, stages) =
-            (self.hidden_size, self.num_attention_heads, self.depths.len());
-        let lists = [
-            ("num_group_tokens", &self.num_group_tokens),
-            ("num_output_groups", &self.num_output_groups),
-        ];
-        for (name, list) in lists {
-            if list.len() != stages {
-                return Err(format!(
-                    "{name}: expected {stages}, one a stage, found {}",
-                    list.len()
-                ));
-            }
-        }
-        // A stage hands on its tokens, and the one after it expects as many as there are groups.
-        for stage in 1..stages {
-            let (tokens, groups) =
-                (self.num_group_tokens[stage - 1], self.num_output_groups[stage - 1]);
-            if self.num_group_tokens[stage] > 0 && tokens != groups {
-                return Err(format!(
-                    "num_output_groups: expected {tokens} as tokens, found {groups}"
-                ));
-            }
-        }
-        let empty = |stage: &usize| {
-            self.num_group_tokens[*stage] > 0 && self.num_output_groups[*stage] == 0
-        };
-        if let Some(stage) = (0..stages).find(empty) {
-            return Err(format!(
-                "num_output_groups: expected at least 1 in stage {stage}, found 0"
-            ));
-        }
-        if heads == 0 || hidden == 0 || hidden % heads != 0 {
-            return Err(format!(
-                "num_attention_heads: expected a divisor of {hidden}, found {heads}"
-            ));
-        }
-        if self.side() == 0
-            || self.num_channels != 3
-            || self.num_group_tokens.first().is_none_or(|&n| n == 0)
-        {
-            return Err(format!(
-                "patch_size, num_channels, num_group_tokens: expected a patch within the picture, 3 channels and \
-                 tokens in the first stage, found {} of {}, {} and {:?}",
-                self.patch_size, self.image_size, self.num_channels, self.num_group_tokens
-            ));
-        }
-        Ok(())
-    }
-
-    fn stage(&self, stage: usize) -> StageShape {
-        let tokens = self.num_group_tokens[stage];
-        let groups = (tokens > 0).then(|| Groups {
-            tokens,
-            outputs: self.num_output_groups[stage],
-            inner: self.assign_mlp_ratio.map(|ratio| (ratio * self.hidden_size as f64) as usize),
-            eps: self.assign_eps,
-        });
-        let previous = if stage > 0 { self.num_output_groups[stage - 1] } else { 0 };
-        StageShape { layers: self.depths[stage], groups, previous }
-    }
 }
 
 impl GroupVitImage {

@@ -2,6 +2,7 @@
 //! beside CLIP's text encoder.
 
 mod assign;
+mod config;
 mod grouping;
 mod image;
 mod mlp;
