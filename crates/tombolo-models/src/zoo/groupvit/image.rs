@@ -23,7 +23,7 @@ pub(super) struct GroupVitImage {
     positions: Values,
     stages: Vec<Stage>,
     norm: Norm,
-    projection: DeepProjection,
+    pub(super) projection: DeepProjection,
 }
 
 /// Loads the picture half.
@@ -116,10 +116,6 @@ impl GroupVitImage {
             x.iter_mut().zip(&self.positions[..]).for_each(|(x, p)| *x += p);
         });
         x
-    }
-
-    pub(super) fn projection(&self) -> &DeepProjection {
-        &self.projection
     }
 }
 

@@ -71,7 +71,7 @@ fn the_segmentation_of_transformers_follows_from_the_groups() {
     let scale = open(&folder("groupvit")).tensors.scalar("logit_scale").unwrap().exp();
     let mut logits = Vec::new();
     for grouped in image.groups(&pictures).unwrap() {
-        let vectors = flat(&image.projection().forward(&grouped.states).unwrap());
+        let vectors = flat(&image.projection.forward(&grouped.states).unwrap());
         let maps: Vec<Vec<f32>> = grouped.shares.chunks(16).map(enlarged).collect();
         for text in texts.chunks(16) {
             let mut sum = vec![0.0; 32 * 32];
