@@ -72,3 +72,8 @@ fn settings_and_sizes_that_make_no_network_are_refused() {
     let message = (ALIGN.image)(&files, &Device::Cpu).err().unwrap().to_string();
     assert!(message.contains("expected larger pictures, found 1 pixels a side"), "{message}");
 }
+
+#[test]
+fn all_fields_that_transformers_writes_are_known() {
+    assert_eq!(open(&folder("align")).settings.unknown(), [""; 0]);
+}

@@ -93,3 +93,8 @@ fn a_token_of_another_vocabulary_is_refused() {
     assert!(matching.score(&[(&seen[0], &[90])]).is_err());
     assert!(matching.score(&[(&seen[0], &[1; 21])]).is_err());
 }
+
+#[test]
+fn all_fields_that_transformers_writes_are_known() {
+    assert_eq!(open(&folder("blip")).settings.unknown(), [""; 0]);
+}

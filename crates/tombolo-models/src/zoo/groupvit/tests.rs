@@ -128,3 +128,8 @@ fn settings_that_make_no_network_are_refused_by_name() {
     let message = refused("num_group_tokens", serde_json::json!([6]));
     assert!(message.contains("num_group_tokens: expected 3, one a stage, found 1"), "{message}");
 }
+
+#[test]
+fn all_fields_that_transformers_writes_are_known() {
+    assert_eq!(open(&folder("groupvit")).settings.unknown(), [""; 0]);
+}
