@@ -1,13 +1,12 @@
 //! What tests of the zoo share: golden files, and checkpoints with a defect.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
 use super::Files;
 use super::files::Layout;
-use crate::checkpoint::{HostTensor, Tensors, safetensors};
+use crate::checkpoint::{HostTensor, MappedTensors, Tensors, safetensors};
 use crate::error::Result;
 use crate::settings::read_json;
 
@@ -65,28 +64,24 @@ pub(super) fn assert_every_tensor_is_checked(
     unread: impl Fn(&str) -> bool,
     load: impl Fn(&Files) -> Result<()>,
 ) {
-    let whole = safetensors::read(&dir.join("model.safetensors")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(dir.join("config.json"), folder.path().join("config.json")).unwrap();
-    let write = |tensors: &Tensors| {
-        let entries: Vec<_> =
-            tensors.iter().map(|(n, t)| (n.as_str(), &t.shape[..], &t.data[..])).collect();
-        let path = folder.path().join("model.safetensors");
-        safetensors::write(&path, &entries, &BTreeMap::new()).unwrap();
-        load(&open(folder.path()))
+    let path = dir.join("model.safetensors");
+    let whole = safetensors::read(&path).unwrap();
+    let load = |tensors: &Tensors| {
+        let tensors = MappedTensors::from_tensors(&path, tensors.clone());
+        load(&Files { settings: Layout::HuggingFace.settings(dir).unwrap(), tensors })
     };
-    write(&whole).unwrap();
+    load(&whole).unwrap();
     // PyTorch counts the batches that a batch norm saw; nothing reads that.
     let counts = |name: &str| name.ends_with("num_batches_tracked");
     let names = whole.keys().filter(|name| !counts(name) && !unread(name));
     for name in names {
         let mut without = whole.clone();
         let tensor = without.remove(name).unwrap();
-        let message = write(&without).expect_err(name).to_string();
+        let message = load(&without).expect_err(name).to_string();
         assert!(message.contains(&format!("expected a tensor `{name}`")), "{message}");
         let longer = [tensor.data, vec![0.0; 1]].concat();
         without.insert(name.clone(), HostTensor { shape: vec![longer.len()], data: longer });
-        let message = write(&without).expect_err(name).to_string();
+        let message = load(&without).expect_err(name).to_string();
         assert!(message.contains(&format!("tensor `{name}`: expected shape")), "{message}");
     }
 }
