@@ -1,6 +1,6 @@
 """Golden files for GroupViT: both halves, their scores, its groups and its segmentation.
 
-Reference: transformers 5.23.0, torch 2.15.0; float32 on the CPU; seed 2.
+Reference: transformers 5.23.0, torch 2.15.0; float32 on the CPU; seed 1.
 Tolerance: relative error 1e-4 (norm of the difference over norm of the expected).
 
     python parity/groupvit/make.py
@@ -27,13 +27,13 @@ END = 89
 
 
 def model():
-    torch.manual_seed(2)
+    torch.manual_seed(1)
     text = dict(
         vocab_size=90, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         max_position_embeddings=20, pad_token_id=1, bos_token_id=88, eos_token_id=END,
     )
     vision = dict(
-        hidden_size=24, intermediate_size=48, num_hidden_layers=4, depths=[2, 1, 1], num_group_tokens=[6, 4, 0],
+        hidden_size=24, intermediate_size=32, num_hidden_layers=4, depths=[2, 1, 1], num_group_tokens=[6, 4, 0],
         num_output_groups=[6, 4, 0], num_attention_heads=3, image_size=32, patch_size=8, assign_mlp_ratio=[0.5, 2],
     )
     config = GroupViTConfig(text_config=text, vision_config=vision, projection_dim=16, projection_intermediate_dim=40)
