@@ -17,7 +17,7 @@ pub(crate) fn imagenet(size: usize) -> Preprocess {
 /// What CLIP does where the file does not say otherwise.
 pub(crate) fn clip(size: usize) -> Preprocess {
     let mean = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-    let std = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+    let std = [0.268_629_54, 0.261_302_6, 0.275_777_1];
     let fit = Fit::CropDown { resize_shortest: size };
     Preprocess { size, fit, filter: Filter::Bicubic, mean, std }
 }

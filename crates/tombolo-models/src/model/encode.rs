@@ -24,15 +24,15 @@ pub(super) enum TextReader {
 pub struct TextTower(pub(super) Texts);
 
 pub(super) enum Texts {
-    Trained { reader: TextReader, tower: Tower },
-    Joint(JointTexts),
+    Trained(Box<(TextReader, Tower)>),
+    Joint(Box<JointTexts>),
 }
 
 impl TextTower {
     /// Width of a vector.
     pub fn dim(&self) -> usize {
         match &self.0 {
-            Texts::Trained { tower, .. } => tower.config().dim(),
+            Texts::Trained(parts) => parts.1.config().dim(),
             Texts::Joint(half) => half.dim(),
         }
     }
@@ -58,7 +58,7 @@ impl TextTower {
 
     fn encode(&self, texts: &[&str]) -> Result<EmbeddingMatrix> {
         let (reader, tower) = match &self.0 {
-            Texts::Trained { reader, tower } => (reader, tower),
+            Texts::Trained(parts) => (&parts.0, &parts.1),
             Texts::Joint(half) => return half.embed(texts),
         };
         let sequences = reader.sequences(texts, tower.device())?.cut(tower.config().positions)?;
@@ -96,15 +96,15 @@ pub fn id_sequences(ids: &[Vec<u32>], device: &Device) -> Result<Sequences> {
 pub struct ImageTower(pub(super) Images);
 
 pub(super) enum Images {
-    Trained { backbone: ImageBackbone, tower: Tower },
-    Joint(JointImages),
+    Trained(Box<(ImageBackbone, Tower)>),
+    Joint(Box<JointImages>),
 }
 
 impl ImageTower {
     /// Width of a vector.
     pub fn dim(&self) -> usize {
         match &self.0 {
-            Images::Trained { tower, .. } => tower.config().dim(),
+            Images::Trained(parts) => parts.1.config().dim(),
             Images::Joint(half) => half.dim(),
         }
     }
@@ -112,7 +112,7 @@ impl ImageTower {
     /// What a photo must be brought to.
     pub fn preprocessing(&self) -> &Preprocessing {
         match &self.0 {
-            Images::Trained { backbone, .. } => backbone.preprocessing(),
+            Images::Trained(parts) => parts.0.preprocessing(),
             Images::Joint(half) => half.preprocessing(),
         }
     }
@@ -124,7 +124,7 @@ impl ImageTower {
     /// If a tensor operation fails.
     pub fn windows(&self, picture: Vec<f32>) -> Result<EmbeddingMatrix> {
         let (backbone, tower) = match &self.0 {
-            Images::Trained { backbone, tower } => (backbone, tower),
+            Images::Trained(parts) => (&parts.0, &parts.1),
             Images::Joint(half) => return half.windows(&picture, WINDOWS),
         };
         let cells = rounded(&backbone.forward(&[picture])?.flatten(0, 1)?)?;
@@ -145,7 +145,7 @@ impl ImageTower {
     /// If a tensor operation fails.
     pub fn embed(&self, pictures: &[Vec<f32>]) -> Result<EmbeddingMatrix> {
         let (backbone, tower) = match &self.0 {
-            Images::Trained { backbone, tower } => (backbone, tower),
+            Images::Trained(parts) => (&parts.0, &parts.1),
             Images::Joint(half) => return half.embed(pictures),
         };
         let cells = backbone.forward(pictures)?.flatten(0, 1)?;

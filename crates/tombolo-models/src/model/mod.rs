@@ -141,7 +141,7 @@ impl Model {
     /// If the model has none, or a file is missing, malformed or of another tower than `model.toml` says.
     pub fn text_tower(&self, backbones: &Backbones, progress: OnProgress<'_>) -> Result<TextTower> {
         if let Some(joint) = &self.joint {
-            return Ok(TextTower(Texts::Joint(joint.texts(&backbones.device)?)));
+            return Ok(TextTower(Texts::Joint(Box::new(joint.texts(&backbones.device)?))));
         }
         let part = self.part("text", self.file.text.as_ref())?;
         let reader = if part.backbone == WORDS {
@@ -153,7 +153,7 @@ impl Model {
             TextReader::Backbone(Box::new(backbone))
         };
         let tower = self.tower("text", &backbones.device)?;
-        Ok(TextTower(Texts::Trained { reader, tower }))
+        Ok(TextTower(Texts::Trained(Box::new((reader, tower)))))
     }
 
     /// Loads the image tower.
@@ -166,14 +166,14 @@ impl Model {
         progress: OnProgress<'_>,
     ) -> Result<ImageTower> {
         if let Some(joint) = &self.joint {
-            return Ok(ImageTower(Images::Joint(joint.images(&backbones.device)?)));
+            return Ok(ImageTower(Images::Joint(Box::new(joint.images(&backbones.device)?))));
         }
         let part = self.part("image", self.file.image.as_ref())?;
         let trained = part.tower.trained_blocks();
         let (backbone, fingerprint) = backbones.image(&part.backbone, trained, progress)?;
         self.check_backbone("image", part, &fingerprint)?;
         let tower = self.tower("image", &backbones.device)?;
-        Ok(ImageTower(Images::Trained { backbone, tower }))
+        Ok(ImageTower(Images::Trained(Box::new((backbone, tower)))))
     }
 
     /// Loads the map, and makes sure that it joins the towers that are there. Between the halves of a jointly trained

@@ -31,7 +31,7 @@ enum Network {
         tokenizer: Box<Tokenizer>,
     },
     /// The text half of a jointly trained model.
-    Half(JointTexts),
+    Half(Box<JointTexts>),
 }
 
 impl TextBackbone {
@@ -52,7 +52,7 @@ impl TextBackbone {
     /// # Errors
     /// If a file is missing or malformed.
     pub fn joint(model: &Joint, device: &Device) -> Result<Self> {
-        Ok(Self { network: Network::Half(model.texts(device)?), device: device.clone() })
+        Ok(Self { network: Network::Half(Box::new(model.texts(device)?)), device: device.clone() })
     }
 
     /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
