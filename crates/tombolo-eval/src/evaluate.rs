@@ -2,6 +2,7 @@ use serde::Serialize;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::bootstrap::{interval, resampled};
+use crate::mean::mean;
 use crate::{DirectionMetrics, EvalError, Measure, Rankings, Relevance, rank};
 
 /// Image–text retrieval in both directions.
@@ -35,8 +36,17 @@ impl BothRankings {
     pub fn retrieval(&self) -> Result<Retrieval, EvalError> {
         let image_to_text = DirectionMetrics::new(&self.image_to_text)?;
         let text_to_image = DirectionMetrics::new(&self.text_to_image)?;
-        let rsum = 100.0 * (image_to_text.recall_sum() + text_to_image.recall_sum());
-        Ok(Retrieval { image_to_text, text_to_image, rsum, rsum_ci95: self.rsum_interval() })
+        let (rsum, rsum_ci95) = (self.rsum(), self.rsum_interval());
+        Ok(Retrieval { image_to_text, text_to_image, rsum, rsum_ci95 })
+    }
+
+    /// [`Retrieval::rsum`] alone, without the cost of intervals; NaN if in one direction no query has a relevant item.
+    pub fn rsum(&self) -> f64 {
+        let recalls = |rankings: &Rankings| {
+            let [one, five, ten] = [1, 5, 10].map(|k| mean(&rankings.values(Measure::Recall(k))));
+            one + five + ten
+        };
+        100.0 * (recalls(&self.image_to_text) + recalls(&self.text_to_image))
     }
 
     fn rsum_interval(&self) -> [f64; 2] {

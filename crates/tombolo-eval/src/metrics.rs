@@ -145,11 +145,6 @@ impl DirectionMetrics {
             excluded: rankings.len() - queries,
         })
     }
-
-    /// recall@1 + recall@5 + recall@10, as fractions.
-    pub(crate) fn recall_sum(&self) -> f64 {
-        self.recall_at_1 + self.recall_at_5 + self.recall_at_10
-    }
 }
 
 /// The interval of recall@1, and those of all else, from the same resamples.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tombolo_data::dataset::Dataset;
-use tombolo_eval::{Gallery, Retrieval};
+use tombolo_eval::{BothRankings, Gallery, Retrieval};
 use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -72,6 +72,17 @@ impl Joined {
         texts: &EmbeddingMatrix,
         images: &EmbeddingMatrix,
     ) -> Result<Option<Retrieval>> {
+        let rankings = self.rankings(map, texts, images)?;
+        Ok(rankings.map(|rankings| rankings.retrieval()).transpose()?)
+    }
+
+    /// The ranks that [`validate`](Self::validate) makes metrics of.
+    pub(crate) fn rankings(
+        &self,
+        map: &Map,
+        texts: &EmbeddingMatrix,
+        images: &EmbeddingMatrix,
+    ) -> Result<Option<BothRankings>> {
         if self.query_texts.is_empty() {
             return Ok(None);
         }
@@ -86,8 +97,8 @@ impl Joined {
         };
         let restricted = if self.everything { None } else { Some(gallery.queries_only()) };
         Ok(Some(match &restricted {
-            Some(restricted) => restricted.as_gallery().retrieval()?,
-            None => gallery.retrieval()?,
+            Some(restricted) => restricted.as_gallery().rankings()?,
+            None => gallery.rankings()?,
         }))
     }
 

@@ -246,7 +246,7 @@ impl<'a> Session<'a> {
         let steps = joined.training_images.div_ceil(settings.batch) * settings.epochs;
         self.begin(format!("stage map: {} pairs", pairs.texts.len()), steps);
         let validate =
-            |map: &Map| Ok(joined.validate(map, texts, images)?.map(|retrieval| retrieval.rsum));
+            |map: &Map| Ok(joined.rankings(map, texts, images)?.map(|rankings| rankings.rsum()));
         let device = &self.backbones.device;
         let task = map::Task { pairs, settings, device, validate: &validate };
         let map::Found { map, regularisation } = map::train(&task, &mut self.context())?;

@@ -75,6 +75,11 @@ pub struct Test {
 }
 
 impl Column {
+    /// Whether no other model is better; of one model alone there is no best.
+    pub fn is_best(&self, model: usize) -> bool {
+        self.values.len() > 1 && self.values[model] == self.values[self.best]
+    }
+
     /// Whether a model is worse than the best by more than chance explains.
     pub fn is_worse(&self, model: usize) -> bool {
         self.tests[model].as_ref().is_some_and(|test| test.p_holm < LEVEL)

@@ -34,7 +34,7 @@ fn metrics(comparison: &Comparison, result: &OnDataset, columns: &[Column]) -> S
     for (model, name) in comparison.names.iter().enumerate() {
         let cells = columns.iter().map(|column| {
             let value = format!("{:.1}", 100.0 * column.values[model]);
-            match (comparison.names.len() > 1 && model == column.best, column.is_worse(model)) {
+            match (column.is_best(model), column.is_worse(model)) {
                 (true, _) => format!("\\textbf{{{value}}}"),
                 (_, true) => format!("{value}$^*$"),
                 _ => value,
@@ -59,7 +59,8 @@ fn drops(comparison: &Comparison, result: &OnDataset) -> String {
     for (place, perturbed) in result.evaluations[0].perturbations.iter().enumerate() {
         let drops = result.evaluations.iter().map(|evaluation| {
             let clean = &evaluation.measured.retrieval;
-            format!("{:.1}", 100.0 * evaluation.perturbations[place].relative_drop(clean))
+            let drop = 100.0 * evaluation.perturbations[place].relative_drop(clean);
+            format!("{drop:.1}").replace('-', "$-$")
         });
         let drops = drops.collect::<Vec<_>>().join(" & ");
         let name = escape(&perturbed.perturbation.to_string());

@@ -17,8 +17,8 @@ pub fn html(comparison: &Comparison) -> String {
     if comparison.results.len() > 1 {
         body.push_str(&format!(
             "<section><h2>Models on data sets</h2><p class=\"note\">recall@1 in percent, image → text / text → image. \
-             The best rsum of each data set is in bold. A model that was not trained on a data set is there \
-             without having seen any of it: zero-shot.</p>{}</section>",
+             The best rsum of each data set is in bold. Where a model was not trained on the data set, its figures \
+             are zero-shot.</p>{}</section>",
             tables::transfer(comparison)
         ));
     }

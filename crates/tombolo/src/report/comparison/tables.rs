@@ -19,7 +19,6 @@ fn one_direction(comparison: &Comparison, columns: &[Column], on: &OnDataset) ->
     };
     let titles = columns.iter().map(|column| title(&column.measure.to_string()));
     let mut rows = head(direction.title(), titles.chain(["median rank".to_owned()]));
-    let several = comparison.names.len() > 1;
     for (model, name) in comparison.names.iter().enumerate() {
         let retrieval = &on.evaluations[model].measured.retrieval;
         let metrics = match direction {
@@ -34,12 +33,12 @@ fn one_direction(comparison: &Comparison, columns: &[Column], on: &OnDataset) ->
                 "recall@1" => Some(metrics.recall_at_1_ci95),
                 name => metrics.intervals.of(name),
             };
-            let best = several && model == column.best;
-            rows.push_str(&cell(column.values[model], interval, best, column.is_worse(model)));
+            let (best, worse) = (column.is_best(model), column.is_worse(model));
+            rows.push_str(&cell(column.values[model], interval, best, worse));
         }
         let _ = write!(rows, "<td>{}</td></tr>", metrics.median_rank);
     }
-    table("metrics", &rows)
+    table(&rows)
 }
 
 fn cell(value: f64, interval: Option<[f64; 2]>, best: bool, worse: bool) -> String {
@@ -84,7 +83,7 @@ pub fn transfer(comparison: &Comparison) -> String {
         }
         rows.push_str("</tr>");
     }
-    table("metrics", &rows)
+    table(&rows)
 }
 
 /// What each perturbation changed, and the share of rsum that each model lost with it.
@@ -109,7 +108,7 @@ pub fn drops(comparison: &Comparison, on: &OnDataset) -> String {
         }
         rows.push_str("</tr>");
     }
-    table("metrics", &rows)
+    table(&rows)
 }
 
 /// The row of titles; they are markup.
@@ -118,6 +117,6 @@ fn head(corner: &str, titles: impl Iterator<Item = String>) -> String {
     format!("<tr><td>{corner}</td>{titles}</tr>")
 }
 
-fn table(class: &str, rows: &str) -> String {
-    format!("<div class=\"wide\"><table class=\"{class}\">{rows}</table></div>")
+fn table(rows: &str) -> String {
+    format!("<div class=\"wide\"><table class=\"metrics\">{rows}</table></div>")
 }
