@@ -24,6 +24,7 @@ mod paired;
 mod rank;
 mod rankings;
 mod relevance;
+mod rerank;
 mod scores;
 
 pub use calibration::Calibration;
@@ -36,3 +37,4 @@ pub use paired::{PairedComparison, holm, mcnemar_test, randomisation_test};
 pub use rank::rank;
 pub use rankings::Rankings;
 pub use relevance::Relevance;
+pub use rerank::{candidates, reranked};

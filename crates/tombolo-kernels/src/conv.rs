@@ -27,6 +27,25 @@ impl Conv2d {
         Self { kernel, stride, input, before, output }
     }
 
+    /// `before` rows and columns of zeros above and left, `after` below and right, and as many outputs as have the
+    /// whole kernel inside.
+    ///
+    /// # Panics
+    /// If the kernel is larger than the padded input.
+    pub fn padded(
+        kernel: usize,
+        stride: usize,
+        input: (usize, usize),
+        (before, after): (usize, usize),
+    ) -> Self {
+        let outputs = |input: usize| {
+            assert!(before + input + after >= kernel, "input of a convolution");
+            (before + input + after - kernel) / stride + 1
+        };
+        let output = (outputs(input.0), outputs(input.1));
+        Self { kernel, stride, input, before: (before, before), output }
+    }
+
     /// Number of output pixels.
     pub fn pixels(&self) -> usize {
         self.output.0 * self.output.1

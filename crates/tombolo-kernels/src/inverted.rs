@@ -13,7 +13,7 @@ use crate::packed::PackedLinear;
 use crate::tiles::Places;
 
 /// Output pixels of a strip, at least: enough for whole tiles, few enough to stay cached.
-const PIXELS: usize = 98;
+pub(crate) const PIXELS: usize = 98;
 
 /// What fills the lines that the depthwise convolution reads.
 pub enum Expansion {
@@ -150,18 +150,18 @@ impl InvertedResidual {
 pub struct Room {
     /// The input of the next block, and the output of the last one.
     pub picture: Vec<f32>,
-    output: Vec<f32>,
-    strip: Strip,
-    inner: Vec<f32>,
-    patches: Vec<f32>,
+    pub(crate) output: Vec<f32>,
+    pub(crate) strip: Strip,
+    pub(crate) inner: Vec<f32>,
+    pub(crate) patches: Vec<f32>,
 }
 
 /// The expanded lines under a strip of output rows, with zeros around the picture.
 #[derive(Default)]
-struct Strip {
-    lines: Vec<f32>,
+pub(crate) struct Strip {
+    pub(crate) lines: Vec<f32>,
     /// Pixels of a line, padding included.
-    width: usize,
+    pub(crate) width: usize,
     /// Values from one pixel to the next.
     pixel: usize,
     /// The lines that are filled, counted with the padding above the picture.
@@ -170,7 +170,7 @@ struct Strip {
 
 impl Strip {
     /// Makes room for strips of so many rows. What is written to no more, the padding, becomes zero.
-    fn start(&mut self, conv: &Conv2d, rows: usize, pixel: usize) {
+    pub(crate) fn start(&mut self, conv: &Conv2d, rows: usize, pixel: usize) {
         let reach = (conv.output.1 - 1) * conv.stride + conv.kernel;
         self.width = reach.max(conv.before.1 + conv.input.1);
         self.pixel = pixel;
@@ -181,7 +181,7 @@ impl Strip {
 
     /// Moves on to the lines under the output rows from `first`: keeps those that are there, and has
     /// `expand` fill the rest.
-    fn advance(
+    pub(crate) fn advance(
         &mut self,
         conv: &Conv2d,
         first: usize,

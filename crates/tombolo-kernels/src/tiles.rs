@@ -42,7 +42,7 @@ impl Places {
         Self { per_line: usize::MAX, stride, line_stride: 0 }
     }
 
-    fn of(&self, row: usize) -> usize {
+    pub(crate) fn of(&self, row: usize) -> usize {
         if row < self.per_line {
             return row * self.stride;
         }

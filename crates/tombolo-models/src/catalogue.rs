@@ -189,6 +189,9 @@ pub static ENTRIES: &[Entry] = &[
     CLIP_B32_LAION,
     SIGLIP_B16,
     ALTCLIP,
+    ALIGN,
+    GROUPVIT,
+    BLIP,
 ];
 
 const MINILM: Entry = Entry {
@@ -366,7 +369,7 @@ const fn joint(
         // Four bytes a parameter, but for the headers.
         download_bytes: Some(4 * sizes.parameters),
         dimension: Some(sizes.dimension),
-        input: Some(InputSize::Pixels(224)),
+        input: Some(InputSize::Pixels(sizes.pixels)),
         source: Source::Hub { repo: Cow::Borrowed(name[1]), revision: Cow::Borrowed("main") },
     }
 }
@@ -374,6 +377,7 @@ const fn joint(
 struct Sizes {
     parameters: u64,
     dimension: usize,
+    pixels: usize,
 }
 
 const CLIP_LICENCE: &str = "MIT (code); the model card asks that it be used for research";
@@ -382,42 +386,63 @@ const CLIP_B32: Entry = joint(
     ["clip-vit-base-patch32", "openai/clip-vit-base-patch32"],
     "CLIP with a ViT-B/32, trained on 400 million pairs from the web",
     CLIP_LICENCE,
-    Sizes { parameters: 151_277_313, dimension: 512 },
+    Sizes { parameters: 151_277_313, dimension: 512, pixels: 224 },
 );
 
 const CLIP_B16: Entry = joint(
     ["clip-vit-base-patch16", "openai/clip-vit-base-patch16"],
     "CLIP with a ViT-B/16: four times the cells of B/32",
     CLIP_LICENCE,
-    Sizes { parameters: 149_620_737, dimension: 512 },
+    Sizes { parameters: 149_620_737, dimension: 512, pixels: 224 },
 );
 
 const CLIP_L14: Entry = joint(
     ["clip-vit-large-patch14", "openai/clip-vit-large-patch14"],
     "CLIP with a ViT-L/14, the largest of the first ones",
     CLIP_LICENCE,
-    Sizes { parameters: 427_616_513, dimension: 768 },
+    Sizes { parameters: 427_616_513, dimension: 768, pixels: 224 },
 );
 
 const CLIP_B32_LAION: Entry = joint(
     ["clip-vit-b-32-laion2b", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"],
     "open_clip's ViT-B/32, trained on LAION-2B",
     "MIT",
-    Sizes { parameters: 151_277_313, dimension: 512 },
+    Sizes { parameters: 151_277_313, dimension: 512, pixels: 224 },
 );
 
 const SIGLIP_B16: Entry = joint(
     ["siglip-base-patch16-224", "google/siglip-base-patch16-224"],
     "SigLIP with a ViT-B/16, trained on WebLI; scores come with probabilities",
     "Apache-2.0",
-    Sizes { parameters: 203_155_970, dimension: 768 },
+    Sizes { parameters: 203_155_970, dimension: 768, pixels: 224 },
 );
 
 const ALTCLIP: Entry = joint(
     ["altclip", "BAAI/AltCLIP"],
     "CLIP's ViT-L/14 with XLM-RoBERTa for texts, English and Chinese",
     "CreativeML OpenRAIL-M",
-    Sizes { parameters: 864_186_113, dimension: 768 },
+    Sizes { parameters: 864_186_113, dimension: 768, pixels: 224 },
+);
+
+const ALIGN: Entry = joint(
+    ["align", "kakaobrain/align-base"],
+    "EfficientNet-B7 and BERT, trained on 700 million pairs from the web",
+    "see the model card",
+    Sizes { parameters: 172_117_841, dimension: 640, pixels: 289 },
+);
+
+const GROUPVIT: Entry = joint(
+    ["groupvit", "nvidia/groupvit-gcc-yfcc"],
+    "puts the places of a picture into groups; its overlay shows them",
+    "see the model card",
+    Sizes { parameters: 55_726_609, dimension: 256, pixels: 224 },
+);
+
+const BLIP: Entry = joint(
+    ["blip", "Salesforce/blip-itm-base-coco"],
+    "BLIP, which can also judge a text and a picture together: --rerank blip",
+    "BSD-3-Clause",
+    Sizes { parameters: 223_744_258, dimension: 256, pixels: 384 },
 );
 
 #[cfg(test)]

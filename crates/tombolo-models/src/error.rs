@@ -86,6 +86,14 @@ pub enum ModelError {
         /// What the file says.
         found: String,
     },
+    /// A model that compares vectors where one is needed that sees a text and a picture together.
+    #[error("{path}: model_type: expected blip, which can re-rank, found {found}", path = path.display())]
+    NotAReranker {
+        /// The configuration.
+        path: PathBuf,
+        /// What the file says.
+        found: &'static str,
+    },
     /// No model, installed or in the catalogue, has this name.
     #[error("unknown model `{name}`")]
     UnknownModel {
@@ -202,6 +210,9 @@ impl ModelError {
                  in `--set image.backbone=hf:OWNER/NAME`"
                     .into(),
             ),
+            Self::NotAReranker { .. } => {
+                Some("it can be the --model of a search; to re-rank, name a BLIP with its matching head".into())
+            }
             Self::Mismatch { .. } => {
                 Some("retrain the map: `tombolo train map DATASET --out RUN`".into())
             }

@@ -6,6 +6,7 @@ mod library;
 mod model;
 mod query;
 mod report;
+mod rerank;
 mod serve;
 mod starter;
 

@@ -219,7 +219,11 @@ impl Encoder {
 }
 
 /// The directory of a model that was named: itself, a starter's, or an installed one's, which is pulled if it is missing.
-fn model_dir(model: &Path, backbones: &Backbones, terminal: &Terminal) -> anyhow::Result<PathBuf> {
+pub fn model_dir(
+    model: &Path,
+    backbones: &Backbones,
+    terminal: &Terminal,
+) -> anyhow::Result<PathBuf> {
     let dir = run_dir(model, backbones.store.home())?;
     let name = dir.to_str().filter(|_| !dir.exists()).unwrap_or_default();
     match Entry::parse(name) {

@@ -23,6 +23,12 @@ pub enum Fit {
         /// Length of the shorter side before cropping; if below the size, the size.
         resize_shortest: usize,
     },
+    /// Both sides are resampled to `resized`, whatever the aspect ratio, and the middle is taken, half an odd margin
+    /// rounded down, as EfficientNet's image processor does.
+    SquashAndCrop {
+        /// Length of both sides before cropping; if below the size, the size.
+        resized: usize,
+    },
 }
 
 /// What a backbone was trained to see.
@@ -84,6 +90,12 @@ impl Preprocess {
                 let resized = resize(pixels, width, height, self.filter);
                 Cow::Owned(crop(&resized, (width - size) / 2, (height - size) / 2, size, size))
             }
+            Fit::SquashAndCrop { resized } => {
+                let side = resized.max(size);
+                let margin = (side - size) / 2;
+                let square = resize(pixels, side, side, self.filter);
+                Cow::Owned(crop(&square, margin, margin, size, size))
+            }
         }
     }
 
@@ -94,6 +106,7 @@ impl Preprocess {
             Fit::CropCenter { resize_shortest } | Fit::CropDown { resize_shortest } => {
                 resize_shortest <= side
             }
+            Fit::SquashAndCrop { resized } => resized <= side,
         }
     }
 
@@ -158,6 +171,16 @@ mod tests {
         let crop = |fit| Preprocess { size: 1, fit, ..IMAGENET }.square(&tall).at(0, 0);
         assert_eq!(crop(Fit::CropCenter { resize_shortest: 1 }), [2; 3]);
         assert_eq!(crop(Fit::CropDown { resize_shortest: 1 }), [1; 3]);
+    }
+
+    #[test]
+    fn a_squashed_picture_is_cropped_on_both_sides() {
+        // Rows 0 to 5 of one colour each, three times as wide as they are high.
+        let wide = Pixels::new(18, 6, (0..6).flat_map(|row| [row; 54]).collect());
+        let fit = Fit::SquashAndCrop { resized: 6 };
+        let square = Preprocess { size: 3, fit, ..IMAGENET }.square(&wide).into_owned();
+        assert_eq!((square.width, square.height), (3, 3));
+        assert_eq!([0, 1, 2].map(|row| square.at(1, row)[0]), [1, 2, 3]);
     }
 
     #[test]

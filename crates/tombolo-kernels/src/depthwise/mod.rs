@@ -9,7 +9,7 @@ use crate::lanes::{Isa, Lanes, over_lanes};
 /// Values in a line of the cache.
 const CACHE_LINE: usize = 16;
 
-/// A depthwise convolution followed by ReLU6, its channels padded with zeros to a multiple of a tile's width.
+/// A depthwise convolution followed by ReLU6 or nothing, its channels padded with zeros to a multiple of a tile's width.
 pub(crate) struct Depthwise {
     isa: Isa,
     pub(crate) kernel: usize,
@@ -22,9 +22,13 @@ pub(crate) struct Depthwise {
     /// `[kernel, kernel, channels]`.
     weight: Vec<f32>,
     bias: Vec<f32>,
+    /// Between which the results are kept: those of ReLU6, or none.
+    limits: (f32, f32),
 }
 
 impl Depthwise {
+    /// The layer with ReLU6.
+    ///
     /// # Shapes
     /// `weight`: `[kernel, kernel, bias.len()]`.
     pub(crate) fn new(
@@ -42,10 +46,15 @@ impl Depthwise {
         let mut bias = bias.to_vec();
         bias.resize(channels, 0.0);
         let pixel = CACHE_LINE * (channels.div_ceil(CACHE_LINE) | 1);
-        Self { isa, kernel, stride, channels, pixel, weight: padded, bias }
+        Self { isa, kernel, stride, channels, pixel, weight: padded, bias, limits: (0.0, 6.0) }
     }
 
-    /// Convolution, bias and ReLU6, without looking at borders: the lines have their padding.
+    /// The same without ReLU6.
+    pub(crate) fn unlimited(self) -> Self {
+        Self { limits: (f32::NEG_INFINITY, f32::INFINITY), ..self }
+    }
+
+    /// Convolution, bias and, unless it was taken away, ReLU6, without looking at borders: the lines have their padding.
     ///
     /// # Shapes
     /// `lines`: `[(rows − 1) · stride + kernel, line width, pixel]`, `out`: `[rows, width, pixel]`, where the line is at least (width − 1) · stride + kernel wide.
@@ -115,7 +124,7 @@ unsafe fn pixels<L: Lanes, const R: usize>(
     x: usize,
     out: *mut f32,
 ) {
-    let Depthwise { kernel, stride, channels, pixel, .. } = *sweep.layer;
+    let Depthwise { kernel, stride, channels, pixel, limits, .. } = *sweep.layer;
     // SAFETY: the caller's: pixels x to x + R of the row exist.
     unsafe {
         let bias = sweep.layer.bias.as_ptr().add(channel);
@@ -136,12 +145,12 @@ unsafe fn pixels<L: Lanes, const R: usize>(
             }
         }
         // Nothing here may keep the compiler from unrolling: it would hold all sums in memory throughout.
-        let (zero, six) = (L::splat(0.0), L::splat(6.0));
+        let (low, high) = (L::splat(limits.0), L::splat(limits.1));
         let out = out.add((row * sweep.width + x) * pixel + channel);
         for (r, sums) in sums.iter().enumerate() {
             let out = out.add(r * pixel);
-            L::store(out, L::min(L::max(sums[0], zero), six));
-            L::store(out.add(L::COUNT), L::min(L::max(sums[1], zero), six));
+            L::store(out, L::min(L::max(sums[0], low), high));
+            L::store(out.add(L::COUNT), L::min(L::max(sums[1], low), high));
         }
     }
 }

@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use tombolo_kernels::{
-    Activation, Conv2d, Expansion, InvertedResidual, Isa, PackedLinear, Room, linear_unpacked,
+    Activation, Conv2d, Excitation, ExcitedResidual, Expansion, InvertedResidual, Isa,
+    PackedLinear, Room, Stem, linear_unpacked,
 };
 
 use crate::inputs::values;
@@ -53,6 +54,30 @@ fn convolution_naive(
     bias: &[f32],
     depthwise: bool,
 ) -> Vec<f32> {
+    let sums = convolution_sums(conv, x, weight, bias, depthwise);
+    sums.into_iter().map(|sum| sum.clamp(0.0, 6.0)).collect()
+}
+
+/// A convolution with swish.
+fn convolution_swish(
+    conv: &Conv2d,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    depthwise: bool,
+) -> Vec<f32> {
+    let sums = convolution_sums(conv, x, weight, bias, depthwise);
+    sums.into_iter().map(|sum| activate(sum.into(), Activation::Swish) as f32).collect()
+}
+
+/// A convolution with nothing after it.
+fn convolution_sums(
+    conv: &Conv2d,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    depthwise: bool,
+) -> Vec<f32> {
     let channels = x.len() / (conv.input.0 * conv.input.1);
     let depth = if depthwise { 1 } else { channels };
     let mut out = Vec::new();
@@ -75,7 +100,7 @@ fn convolution_naive(
                     }
                 }
             }
-            out.push(sum.clamp(0.0, 6.0));
+            out.push(sum);
         }
     }
     out
@@ -185,6 +210,79 @@ proptest! {
                 assert_close(&room.picture, &expected);
             }
         }
+    }
+
+    #[test]
+    fn excited_residuals_match_their_definition(
+        height in 5usize..30, width in 5usize..30, channels in 1usize..20, expands: bool,
+        kernel in prop::sample::select(vec![3usize, 5]), stride in 1usize..3,
+        less in 0usize..2, wanted: bool, seed: u32,
+    ) {
+        let inner = if expands { 3 * channels } else { channels };
+        let residual = wanted && stride == 1;
+        // What is not the same on both sides of a picture is only ever used with strides.
+        let before = if stride == 2 { kernel / 2 - less } else { kernel / 2 };
+        let padding = (before, kernel / 2);
+        let conv = Conv2d::padded(kernel, stride, (height, width), padding);
+        prop_assert_eq!(conv.output.0, (before + height + kernel / 2 - kernel) / stride + 1);
+        let (few, outputs) = (1 + channels / 4, if residual { channels } else { 7 });
+        let x = values(height * width * channels, seed);
+        let shapes = [inner * channels, inner * kernel * kernel, few * inner, inner * few, outputs * inner];
+        let weights: Vec<Vec<f32>> = shapes
+            .iter()
+            .zip(seed..)
+            .map(|(count, seed)| values(*count, seed ^ 1).iter().map(|w| 0.3 * w).collect())
+            .collect();
+        let biases = [inner, inner, few, inner, outputs].map(|count| values(count, seed ^ count as u32));
+        let expanded = match expands {
+            true => linear_naive(&x, &weights[0], &biases[0], Activation::Swish),
+            false => x.clone(),
+        };
+        let mut filtered = convolution_swish(&conv, &expanded, &weights[1], &biases[1], true);
+        let means: Vec<f32> = (0..inner)
+            .map(|c| filtered.iter().skip(c).step_by(inner).sum::<f32>() / conv.pixels() as f32)
+            .collect();
+        let reduced = linear_naive(&means, &weights[2], &biases[2], Activation::Swish);
+        let gates = linear_naive(&reduced, &weights[3], &biases[3], Activation::Identity);
+        for (at, value) in filtered.iter_mut().enumerate() {
+            *value /= 1.0 + (-gates[at % inner]).exp();
+        }
+        let mut expected = linear_naive(&filtered, &weights[4], &biases[4], Activation::Identity);
+        if residual {
+            expected.iter_mut().zip(&x).for_each(|(e, x)| *e += x);
+        }
+        for isa in Isa::available() {
+            let linear = |i: usize| PackedLinear::for_isa(isa, &[&weights[i]], &biases[i]);
+            let taps = channels_last(&weights[1], kernel * kernel);
+            let block = ExcitedResidual::new(
+                expands.then(|| linear(0)),
+                ((kernel, stride), padding),
+                (&taps, &biases[1]),
+                Excitation { reduce: linear(2), expand: linear(3) },
+                linear(4),
+                residual,
+            );
+            let mut room = Room::default();
+            for _ in 0..2 {
+                room.picture.clone_from(&x);
+                prop_assert_eq!(block.forward(&mut room, (height, width)), conv.output);
+                assert_close(&room.picture, &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stem_with_swish_matches_its_definition(
+        height in 3usize..30, width in 3usize..30, outputs in 1usize..20, seed: u32,
+    ) {
+        let conv = Conv2d::padded(3, 2, (height, width), (0, 1));
+        let (x, weight) = (values(height * width * 3, seed), values(outputs * 27, seed ^ 1));
+        let bias = values(outputs, seed ^ 2);
+        let stem = Stem::new(PackedLinear::new(&[&weight], &bias), (3, 2), (0, 1));
+        let mut room = Room::default();
+        room.picture.extend(&x);
+        prop_assert_eq!(stem.forward(&mut room, (height, width)), conv.output);
+        assert_close(&room.picture, &convolution_swish(&conv, &x, &weight, &bias, false));
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub(super) fn forward(
 }
 
 /// Whole sequences, as many as make up the rows that a core takes at a time.
-fn groups(lengths: &[usize]) -> Vec<&[usize]> {
+pub(super) fn groups(lengths: &[usize]) -> Vec<&[usize]> {
     let mut groups = Vec::new();
     let (mut start, mut rows) = (0, 0);
     for (index, length) in lengths.iter().enumerate() {
@@ -147,7 +147,7 @@ fn groups(lengths: &[usize]) -> Vec<&[usize]> {
 
 /// A core's room for the activations of its rows.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     normed: Vec<f32>,
     qkv: Vec<f32>,
     attended: Vec<f32>,
@@ -155,7 +155,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn resize(&mut self, shape: Shape, rows: usize) {
+    pub(super) fn resize(&mut self, shape: Shape, rows: usize) {
         self.normed.resize(rows * shape.hidden, 0.0);
         self.qkv.resize(3 * rows * shape.hidden, 0.0);
         self.attended.resize(rows * shape.hidden, 0.0);
@@ -163,6 +163,18 @@ impl Scratch {
     }
 
     fn layer(&mut self, shape: Shape, layer: &Layer, x: &mut [f32], lengths: &[usize]) {
+        self.attention(shape, layer, x, lengths);
+        self.mlp(shape, layer, x);
+    }
+
+    /// The first branch of a layer: each row looks at those of its own sequence.
+    pub(super) fn attention(
+        &mut self,
+        shape: Shape,
+        layer: &Layer,
+        x: &mut [f32],
+        lengths: &[usize],
+    ) {
         let before = shape.norms == NormPlace::Before;
         let input = branch_input(before, &layer.norms[0], x, &mut self.normed);
         layer.qkv.forward(input, Activation::Identity, false, &mut self.qkv);
@@ -171,6 +183,11 @@ impl Scratch {
         if !before {
             layer.norms[0].apply(x);
         }
+    }
+
+    /// The last branch of a layer: each row by itself.
+    pub(super) fn mlp(&mut self, shape: Shape, layer: &Layer, x: &mut [f32]) {
+        let before = shape.norms == NormPlace::Before;
         let input = branch_input(before, &layer.norms[1], x, &mut self.normed);
         layer.expand.forward(input, shape.activation, false, &mut self.inner);
         layer.contract.forward(&self.inner, Activation::Identity, true, x);

@@ -1,12 +1,14 @@
 //! The transformer encoder of frozen networks: BERT's, with the norm after each sum, and ViT's and CLIP's, with
 //! the norm before each branch.
 
+mod cross;
 mod device;
 mod host;
 
 use candle_core::{Device, Tensor};
 use tombolo_kernels::{Activation, Mask, normalise};
 
+pub(crate) use cross::{CrossEncoder, CrossNames, Memory};
 pub(crate) use host::FrozenLinear;
 
 use crate::checkpoint::{CheckpointError, MappedTensors, Values};
@@ -37,8 +39,8 @@ pub(crate) struct Shape {
 
 /// What the parts of a layer are called in a checkpoint, below the layer.
 pub(crate) struct Names {
-    /// Of query, key and value.
-    pub attention: [&'static str; 3],
+    /// Of query, key and value, or of the three stacked.
+    pub attention: &'static [&'static str],
     pub output: &'static str,
     /// Of the norm before or after attention, and of that of the MLP.
     pub norms: [&'static str; 2],
@@ -96,7 +98,7 @@ impl Layer {
         };
         let norm = |part: &str| Norm::read(tensors, &format!("{name}.{part}"), hidden, eps);
         let mut layer = Self {
-            qkv: linear(&names.attention, hidden, hidden)?,
+            qkv: linear(names.attention, hidden, 3 * hidden / names.attention.len())?,
             output: linear(&[names.output], hidden, hidden)?,
             norms: [norm(names.norms[0])?, norm(names.norms[1])?],
             expand: linear(&[names.expand], hidden, mlp)?,
@@ -193,7 +195,7 @@ mod tests {
     use crate::weights::{Init, Weights};
 
     const NAMES: Names = Names {
-        attention: ["q", "k", "v"],
+        attention: &["q", "k", "v"],
         output: "o",
         norms: ["n", "m"],
         expand: "e",

@@ -22,6 +22,11 @@ pub(crate) fn clip(size: usize) -> Preprocess {
     Preprocess { size, fit, filter: Filter::Bicubic, mean, std }
 }
 
+/// What BLIP does where the file does not say otherwise.
+pub(crate) fn blip(size: usize) -> Preprocess {
+    Preprocess { fit: Fit::Squash, ..clip(size) }
+}
+
 /// What SigLIP does where the file does not say otherwise.
 pub(crate) fn siglip(size: usize) -> Preprocess {
     let (mean, std) = ([0.5; 3], [0.5; 3]);

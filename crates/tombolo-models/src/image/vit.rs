@@ -31,8 +31,8 @@ const DINO: Names = Names {
     scales: Some(["layer_scale1", "layer_scale2"]),
 };
 
-const QKV: [&str; 3] =
-    ["attention.attention.query", "attention.attention.key", "attention.attention.value"];
+const QKV: &[&str] =
+    &["attention.attention.query", "attention.attention.key", "attention.attention.value"];
 
 /// `config.json` of a ViT or DINOv2 checkpoint, as far as the encoder needs it.
 #[derive(Clone, Debug, Deserialize)]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use tombolo_kernels::{Activation, Mask};
 
-use crate::checkpoint::{HostTensor, MappedTensors, Tensors, Values};
+use crate::checkpoint::{CheckpointError, HostTensor, MappedTensors, Tensors, Values};
 use crate::encoder::{Encoder, Layer, Names, Norm, NormPlace, Shape};
 use crate::error::{ModelError, Result};
 use crate::settings;
@@ -16,8 +16,8 @@ use crate::tower::{LayersConfig, TAIL};
 /// Rows embedded at a time.
 const ROWS: usize = 64;
 
-const NAMES: Names = Names {
-    attention: ["attention.self.query", "attention.self.key", "attention.self.value"],
+pub(crate) const NAMES: Names = Names {
+    attention: &["attention.self.query", "attention.self.key", "attention.self.value"],
     output: "attention.output.dense",
     norms: ["attention.output.LayerNorm", "output.LayerNorm"],
     expand: "intermediate.dense",
@@ -40,14 +40,14 @@ pub struct BertConfig {
     pub intermediate_size: usize,
     /// Number of position embeddings: the most tokens a text may have.
     pub max_position_embeddings: usize,
-    /// Number of segment embeddings.
+    /// Number of segment embeddings; none in BLIP.
     pub type_vocab_size: usize,
     /// ε of the layer norms.
     pub layer_norm_eps: f32,
 }
 
 impl BertConfig {
-    fn encoder(&self) -> Shape {
+    pub(crate) fn encoder(&self) -> Shape {
         Shape {
             hidden: self.hidden_size,
             mlp: self.intermediate_size,
@@ -60,16 +60,87 @@ impl BertConfig {
     }
 }
 
-/// A frozen BERT encoder. Its weights stay in their file until they are used.
-pub struct Bert {
-    config: BertConfig,
+/// What BERT's first layer reads: the embeddings of a text's tokens, their places added, normalised.
+pub(crate) struct BertEmbeddings {
+    hidden: usize,
     words: Values,
     /// Position and segment embeddings in one, `[positions, hidden]`.
     positions: Vec<f32>,
     norm: Norm,
-    encoder: Encoder,
     /// The position of a text's first token.
     first: usize,
+}
+
+impl BertEmbeddings {
+    /// The tensors below `name`; texts begin at position `first`.
+    pub(crate) fn read(
+        tensors: &MappedTensors,
+        name: &str,
+        config: &BertConfig,
+        first: usize,
+    ) -> Result<Self, CheckpointError> {
+        let hidden = config.hidden_size;
+        let table = |table: &str, rows: usize| {
+            tensors.get(&format!("{name}.{table}_embeddings.weight"), &[rows, hidden])
+        };
+        let words = table("word", config.vocab_size)?;
+        let mut positions = table("position", config.max_position_embeddings)?.to_vec();
+        if config.type_vocab_size > 0 {
+            // Retrieval texts are one segment, the first, so that its embedding is part of every position's.
+            let segments = table("token_type", config.type_vocab_size)?;
+            for row in positions.chunks_exact_mut(hidden) {
+                row.iter_mut().zip(&segments[..]).for_each(|(p, s)| *p += s);
+            }
+        }
+        let norm =
+            Norm::read(tensors, &format!("{name}.LayerNorm"), hidden, config.layer_norm_eps)?;
+        Ok(Self { hidden, words, positions, norm, first })
+    }
+
+    /// `[tokens, hidden]`, the tokens of one text after those of the other.
+    ///
+    /// # Errors
+    /// If a text has more tokens than there are positions, or a token that is none of the vocabulary's.
+    pub(crate) fn forward(&self, ids: &[&[u32]]) -> Result<Vec<f32>> {
+        self.check(ids)?;
+        let hidden = self.hidden;
+        let tokens: Vec<(usize, u32)> =
+            ids.iter().flat_map(|ids| ids.iter().copied().enumerate()).collect();
+        let mut x = vec![0.0; tokens.len() * hidden];
+        x.par_chunks_mut(ROWS * hidden).zip(tokens.par_chunks(ROWS)).for_each(|(rows, tokens)| {
+            for (row, &(position, id)) in rows.chunks_exact_mut(hidden).zip(tokens) {
+                let word = &self.words[id as usize * hidden..][..hidden];
+                let position = &self.positions[(self.first + position) * hidden..][..hidden];
+                for ((x, w), p) in row.iter_mut().zip(word).zip(position) {
+                    *x = w + p;
+                }
+            }
+            self.norm.apply(rows);
+        });
+        Ok(x)
+    }
+
+    fn check(&self, ids: &[&[u32]]) -> Result<()> {
+        let longest = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let largest = ids.iter().flat_map(|ids| ids.iter()).copied().max().unwrap_or(0);
+        let most = (self.positions.len() / self.hidden).saturating_sub(self.first);
+        let words = self.words.len() / self.hidden;
+        let reason = if longest > most {
+            format!("expected at most {most} tokens, found {longest}")
+        } else if largest as usize >= words {
+            format!("expected token ids under {words}, found {largest}: is it another model's?")
+        } else {
+            return Ok(());
+        };
+        Err(ModelError::Tokenizer { reason })
+    }
+}
+
+/// A frozen BERT encoder. Its weights stay in their file until they are used.
+pub struct Bert {
+    config: BertConfig,
+    embeddings: BertEmbeddings,
+    encoder: Encoder,
     /// The layers whose outputs make up a token's vector.
     read: Vec<usize>,
 }
@@ -98,19 +169,8 @@ impl Bert {
         first: usize,
         device: &Device,
     ) -> Result<Self> {
-        let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
-        let embeddings = format!("{prefix}embeddings");
-        let table = |name: &str, rows: usize| {
-            tensors.get(&format!("{embeddings}.{name}_embeddings.weight"), &[rows, hidden])
-        };
-        let words = table("word", config.vocab_size)?;
-        let mut positions = table("position", config.max_position_embeddings)?.to_vec();
-        // Retrieval texts are one segment, the first, so that its embedding is part of every position's.
-        let segments = table("token_type", config.type_vocab_size)?;
-        for row in positions.chunks_exact_mut(hidden) {
-            row.iter_mut().zip(&segments[..]).for_each(|(p, s)| *p += s);
-        }
-        let norm = Norm::read(tensors, &format!("{embeddings}.LayerNorm"), hidden, eps)?;
+        let name = format!("{prefix}embeddings");
+        let embeddings = BertEmbeddings::read(tensors, &name, &config, first)?;
         let layer = |i| {
             let name = format!("{prefix}encoder.layer.{i}");
             Ok(Layer::read(tensors, &name, &NAMES, config.encoder())?)
@@ -118,7 +178,7 @@ impl Bert {
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let encoder = Encoder::new(config.encoder(), layers, device)?;
         let read = vec![encoder.layers()];
-        Ok(Self { config, words, positions, norm, encoder, first, read })
+        Ok(Self { config, embeddings, encoder, read })
     }
 
     /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
@@ -198,37 +258,8 @@ impl Bert {
     /// If a text has more tokens than position embeddings, or a token that is none of the vocabulary's.
     pub fn forward(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-        self.check(ids)?;
-        let hidden = self.config.hidden_size;
-        let mut x = vec![0.0; lengths.iter().sum::<usize>() * hidden];
-        let tokens: Vec<(usize, u32)> =
-            ids.iter().flat_map(|ids| ids.iter().copied().enumerate()).collect();
-        x.par_chunks_mut(ROWS * hidden).zip(tokens.par_chunks(ROWS)).for_each(|(rows, tokens)| {
-            for (row, &(position, id)) in rows.chunks_exact_mut(hidden).zip(tokens) {
-                let word = &self.words[id as usize * hidden..][..hidden];
-                let position = &self.positions[(self.first + position) * hidden..][..hidden];
-                for ((x, w), p) in row.iter_mut().zip(word).zip(position) {
-                    *x = w + p;
-                }
-            }
-            self.norm.apply(rows);
-        });
-        self.encoder.forward(x, &lengths, &self.read)
-    }
-
-    fn check(&self, ids: &[Vec<u32>]) -> Result<()> {
-        let longest = ids.iter().map(Vec::len).max().unwrap_or(0);
-        let largest = ids.iter().flatten().copied().max().unwrap_or(0);
-        let most = self.config.max_position_embeddings.saturating_sub(self.first);
-        let words = self.config.vocab_size;
-        let reason = if longest > most {
-            format!("expected at most {most} tokens, found {longest}")
-        } else if largest as usize >= words {
-            format!("expected token ids under {words}, found {largest}: is it another model's?")
-        } else {
-            return Ok(());
-        };
-        Err(ModelError::Tokenizer { reason })
+        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        self.encoder.forward(self.embeddings.forward(&ids)?, &lengths, &self.read)
     }
 }
 

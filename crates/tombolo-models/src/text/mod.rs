@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 pub use bert::{Bert, BertConfig};
+pub(crate) use bert::{BertEmbeddings, NAMES as BERT_NAMES};
 pub use tokenizer::Tokenizer;
 
 use crate::error::{ModelError, Result};

@@ -3,14 +3,21 @@
 //! Each architecture is a folder here with its two halves and a line in [`ARCHITECTURES`]. A half is loaded by itself:
 //! a search by words never reads the weights of the half that sees pictures.
 
+mod align;
 mod altclip;
+mod batch_norm;
+mod blip;
 mod clip;
 mod files;
 mod fingerprint;
+#[cfg(test)]
+mod golden;
+mod groupvit;
 mod joint;
 mod open_clip;
 mod projection;
 mod reading;
+mod rerank;
 mod settings;
 mod siglip;
 mod vision;
@@ -25,6 +32,7 @@ use crate::error::Result;
 pub(crate) use files::{Files, Layout};
 pub(crate) use fingerprint::fingerprint;
 pub use joint::{Joint, JointImages, JointTexts};
+pub use rerank::{ReadText, Reranker};
 pub(crate) use settings::Settings;
 
 /// The half of a jointly trained model that reads texts.
@@ -139,7 +147,8 @@ pub(crate) struct Architecture {
 }
 
 /// Every architecture that can be read.
-pub(crate) const ARCHITECTURES: &[Architecture] = &[clip::CLIP, siglip::SIGLIP, altclip::ALTCLIP];
+pub(crate) const ARCHITECTURES: &[Architecture] =
+    &[clip::CLIP, siglip::SIGLIP, altclip::ALTCLIP, align::ALIGN, groupvit::GROUPVIT, blip::BLIP];
 
 /// The activation that a configuration names.
 ///

@@ -13,7 +13,7 @@ use crate::image::{patch_projection, patch_rows};
 
 /// The names of a layer in CLIP's, AltCLIP's and SigLIP's checkpoints.
 pub(crate) const NAMES: Names = Names {
-    attention: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    attention: &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
     output: "self_attn.out_proj",
     norms: ["layer_norm1", "layer_norm2"],
     expand: "mlp.fc1",
@@ -41,7 +41,7 @@ impl VisionConfig {
         self.image_size / self.patch_size.max(1)
     }
 
-    fn shape(&self, files: &Files) -> Result<Shape> {
+    pub fn shape(&self, files: &Files) -> Result<Shape> {
         let Self { hidden_size: hidden, num_attention_heads: heads, .. } = *self;
         if heads == 0 || hidden % heads != 0 || self.side() == 0 || self.num_channels != 3 {
             return Err(files.settings.refused(format!(

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tombolo_kernels::Mask;
 
 use super::vision::{host, layers};
-use super::{Files, activation};
+use super::{Files, Settings, activation};
 use crate::checkpoint::Values;
 use crate::encoder::{Encoder, Norm, NormPlace, Shape};
 use crate::error::{ModelError, Result};
@@ -94,6 +94,37 @@ impl Words {
         let mut x = host(&self.encoder.forward(x, &lengths, &[self.encoder.layers()])?)?;
         x.par_chunks_mut(hidden).for_each(|row| self.norm.apply(row));
         Ok(x)
+    }
+}
+
+/// The `eos_token_id` of files from before their authors noticed that it was wrong: the text then ends at its token of
+/// the highest id.
+const BEFORE_THE_CORRECTION: u32 = 2;
+
+/// Where the texts of CLIP and GroupViT are read: at the token that ends them.
+pub(crate) struct End {
+    /// None: the one of the highest id does.
+    token: Option<u32>,
+}
+
+impl End {
+    /// What `text_config` says.
+    ///
+    /// # Errors
+    /// If it is not a token.
+    pub fn read(settings: &Settings) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Section {
+            eos_token_id: u32,
+        }
+        let token = settings.section::<Section>("text_config")?.eos_token_id;
+        Ok(Self { token: (token != BEFORE_THE_CORRECTION).then_some(token) })
+    }
+
+    /// The place of a text's first end, or of its first token of the highest id.
+    pub fn place(&self, ids: &[u32]) -> usize {
+        let end = self.token.or_else(|| ids.iter().copied().max());
+        ids.iter().position(|&id| Some(id) == end).unwrap_or(0)
     }
 }
 

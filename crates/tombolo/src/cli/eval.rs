@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
@@ -14,6 +15,7 @@ use crate::evaluation::{Evaluation, Protocol, evaluate};
 use crate::model::Encoder;
 use crate::report;
 use crate::report::comparison::{Comparison, OnDataset};
+use crate::rerank::RerankArguments;
 
 /// Measure models on data sets: recall, precision, average precision and ranks, both directions
 #[derive(Args)]
@@ -22,14 +24,15 @@ pub struct Arguments {
     /// model is measured on each
     #[arg(value_name = "DATASET", required = true)]
     datasets: Vec<String>,
-    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; given again, the models are compared
+    /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; given again, the models are
+    /// compared
     #[arg(long = "model", env = "TOMBOLO_MODEL", value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
     /// Whose images and texts are the queries: train, val or test
     #[arg(long, env = "TOMBOLO_SPLIT", default_value = "test", value_parser = Split::from_str)]
     split: Split,
     /// Measure again with inputs perturbed: all, texts, images, or names such as char_swap,blur@5 (strengths 1 to 5)
-    #[arg(long, env = "TOMBOLO_PERTURB", value_name = "all|NAME,…")]
+    #[arg(long, env = "TOMBOLO_PERTURB", value_name = "all|NAME,…", conflicts_with = "rerank")]
     perturb: Option<Perturbations>,
     /// Of the perturbations, and of the tests between models
     #[arg(long, env = "TOMBOLO_SEED", default_value_t = 0, value_name = "N")]
@@ -37,6 +40,8 @@ pub struct Arguments {
     /// FILE.json: the JSON document, of one model on one data set; DIR/: results as JSON, CSV, LaTeX and a web page
     #[arg(long, env = "TOMBOLO_OUT", value_name = "FILE.json|DIR/")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    rerank: RerankArguments,
 }
 
 /// What `--perturb` names.
@@ -60,9 +65,10 @@ enum Out {
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let out = out(&arguments)?;
+    let judge = arguments.rerank.open(global, terminal)?.map(Arc::new);
     let Arguments { split, perturb, seed, .. } = arguments;
     let perturbations = perturb.map_or_else(Vec::new, |names| names.0);
-    let protocol = Protocol { split, perturbations, seed };
+    let protocol = Protocol { split, perturbations, seed, judge };
     let mut skipped = 0;
     let mut results = Vec::new();
     for name in &arguments.datasets {

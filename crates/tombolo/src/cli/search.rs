@@ -15,6 +15,7 @@ use super::{Global, Outcome};
 use crate::library::{ImageSide, Opened, library_name};
 use crate::model::{Encoder, require_words};
 use crate::query::{Asked, Likened, Question, Scores, Shape, Sort};
+use crate::rerank::{Judge, RerankArguments};
 
 /// Search a library by text, by image, by set expression: what is added pulls, what is subtracted pushes
 #[derive(Args)]
@@ -62,6 +63,8 @@ pub struct Arguments {
     /// A run whose map takes the place of the model's, as for another language; it must join the same towers
     #[arg(long, env = "TOMBOLO_MAP", value_name = "RUN")]
     map: Option<PathBuf>,
+    #[command(flatten)]
+    rerank: RerankArguments,
     // Last: what follows would stand under its heading.
     #[command(flatten)]
     filter: FilterArguments,
@@ -133,25 +136,86 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     libraries
         .iter()
         .try_for_each(|library| library.photos.require(&fingerprint, map.fingerprint()))?;
+    let words = arguments.rerank.rerank.as_ref().map(|_| words_to_match(&arguments)).transpose()?;
+    let judge = arguments.rerank.open(global, terminal)?;
     let asked = asked(&arguments, &encoder, terminal)?;
     let method = if arguments.exact { Method::Exact } else { Method::Auto };
-    let options = SearchOptions { top: arguments.top as usize, map: Some(&map), method };
+    let top = (arguments.top as usize).max(judge.as_ref().map_or(0, Judge::top));
+    let options = SearchOptions { top, map: Some(&map), method };
     let which = page_options(&arguments, &asked)?;
     let hits = hits(&libraries, &asked, &options, &which)?;
     if hits.is_empty() {
         terminal.note(why_nothing(&libraries, &arguments)?);
     }
-    for hit in &hits {
-        let scores = asked.scores(hit);
-        if arguments.null {
-            terminal.bytes(format!("{}\0", hit.item.path).as_bytes())?;
-        } else if terminal.json() {
-            terminal.document(&document(hit, scores, which.order))?;
-        } else {
-            terminal.result(&line(hit, scores))?;
+    let print = Print { null: arguments.null, order: which.order, terminal };
+    match judge.zip(words) {
+        Some((judge, words)) => {
+            let photo = |hit: &Hit| ImageSource::File(PathBuf::from(&hit.item.path));
+            let hits = judge.reorder(&words, hits, photo, terminal)?;
+            for (rank, (mut hit, matching)) in (1..=arguments.top as usize).zip(hits) {
+                hit.rank = rank;
+                print.judged(&hit, asked.scores(&hit), matching)?;
+            }
         }
+        None => hits.iter().try_for_each(|hit| print.hit(hit, asked.scores(hit)))?,
     }
     Ok(Outcome::Done)
+}
+
+/// How hits are printed.
+struct Print<'a> {
+    null: bool,
+    order: Order,
+    terminal: &'a Terminal,
+}
+
+impl Print<'_> {
+    fn hit(&self, hit: &Hit, scores: Scores) -> anyhow::Result<()> {
+        match self.null {
+            true => self.path(hit),
+            false if self.terminal.json() => {
+                self.terminal.document(&document(hit, scores, self.order))
+            }
+            false => self.terminal.result(&line(hit, scores)),
+        }
+    }
+
+    /// A hit among those whose best were judged again; no page follows them, so that there is no cursor.
+    fn judged(&self, hit: &Hit, scores: Scores, matching: Option<f32>) -> anyhow::Result<()> {
+        if self.null {
+            return self.path(hit);
+        }
+        if self.terminal.json() {
+            let mut document = document(hit, scores, self.order);
+            document["match"] = matching.into();
+            document["cursor"] = serde_json::Value::Null;
+            return self.terminal.document(&document);
+        }
+        let matching = matching.map(|p| format!("  match {:>3.0}%", 100.0 * p));
+        let matching = matching.unwrap_or_default();
+        self.terminal.result(&format!("{}{matching}", line(hit, scores)))
+    }
+
+    fn path(&self, hit: &Hit) -> anyhow::Result<()> {
+        self.terminal.bytes(format!("{}\0", hit.item.path).as_bytes())
+    }
+}
+
+/// The words that photos are matched with, where the best hits are judged again.
+fn words_to_match(arguments: &Arguments) -> anyhow::Result<String> {
+    if arguments.sort != Sort::Match || arguments.after.is_some() {
+        let hint = "leave out --sort and --after, or --rerank";
+        return Err(Misuse::new("--rerank orders the hits itself, on one page", hint).into());
+    }
+    let question = Question::of_words(arguments.query.as_deref().unwrap_or_default())?;
+    let alone =
+        arguments.image.is_none() && arguments.add.is_empty() && arguments.subtract.is_empty();
+    if !question.is_words() || !alone {
+        let hint = "the network that it names reads a text and sees a photo: leave out photos, --add, --subtract and set \
+                    expressions";
+        return Err(Misuse::new("--rerank needs a query of words alone", hint).into());
+    }
+    Ok(question.texts().swap_remove(0))
 }
 
 /// The hits of all libraries, the best first.

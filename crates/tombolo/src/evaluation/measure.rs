@@ -1,5 +1,6 @@
 //! Metrics of a model on a split, and of its perturbations.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -9,8 +10,10 @@ use tombolo_eval::{BothRankings, Retrieval};
 
 use super::Vectors;
 use super::perturb::{Perturbed, Subject};
+use super::rerank::reranked;
 use crate::cli::Terminal;
 use crate::model::{self, Encoder};
+use crate::rerank::Judge;
 
 /// What is measured.
 #[derive(Clone)]
@@ -21,6 +24,8 @@ pub struct Protocol {
     pub perturbations: Vec<Perturbation>,
     /// Of the perturbations, and of the tests between models.
     pub seed: u64,
+    /// What the best of each query are judged again by, if they are.
+    pub judge: Option<Arc<Judge>>,
 }
 
 /// What a measurement found, and how long it took.
@@ -75,8 +80,15 @@ pub fn evaluate(
     terminal: &Terminal,
 ) -> anyhow::Result<Evaluation> {
     let vectors = Vectors::encode(dataset, protocol.split, encoder, terminal)?;
-    let (measured, rankings) = ranked(&vectors)?;
-    let category = match vectors.labels(dataset) {
+    let (mut measured, mut rankings) = ranked(&vectors)?;
+    if let Some(judge) = &protocol.judge {
+        let started = Instant::now();
+        rankings = reranked(&vectors, dataset, (&rankings, judge), terminal)?;
+        measured.retrieval = rankings.retrieval()?;
+        measured.seconds[2] += started.elapsed().as_secs_f64();
+    }
+    // The first judge alone ranks by categories: it would not be the same model.
+    let category = match vectors.labels(dataset).filter(|_| protocol.judge.is_none()) {
         Some(labels) => Some(vectors.gallery().category_rankings(&labels)?.retrieval()?),
         None => None,
     };
@@ -125,6 +137,9 @@ impl Evaluation {
                 "encode_images": seconds[0], "encode_texts": seconds[1], "rank": seconds[2],
             },
         });
+        if let Some(judge) = &protocol.judge {
+            document["rerank"] = json!({ "model": judge.model(), "top": judge.top() });
+        }
         if let Some(category) = &self.category {
             document["category"] = json!({
                 "image_to_text": category.image_to_text,

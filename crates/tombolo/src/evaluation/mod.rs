@@ -3,6 +3,7 @@
 mod compare;
 mod measure;
 mod perturb;
+mod rerank;
 mod vectors;
 
 pub use compare::{COLUMNS, Column, DIRECTIONS, Direction, columns};

@@ -4,14 +4,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod curriculum;
-mod evaluation;
 mod attacks;
+mod curriculum;
 mod datasets;
+mod evaluation;
 mod http;
 mod joint;
 mod killed;
 mod library;
+mod rerank;
 mod serve;
 mod starter;
 mod zoo;

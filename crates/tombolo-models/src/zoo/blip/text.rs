@@ -1,0 +1,49 @@
+//! BLIP's text half: BERT without segments, read at its first token.
+
+use candle_core::{Device, Tensor};
+
+use super::{Top, bert_config};
+use crate::error::Result;
+use crate::text::Bert;
+use crate::zoo::projection::Projection;
+use crate::zoo::vision::host;
+use crate::zoo::words::rows_at;
+use crate::zoo::{Files, TextHalf};
+
+struct BlipText {
+    bert: Bert,
+    projection: Projection,
+}
+
+/// Loads the text half. What the layers know of looking at pictures is not read.
+///
+/// # Errors
+/// If a tensor is missing or of another shape, or the settings make no network.
+pub(super) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> {
+    let config = bert_config(files)?;
+    let (hidden, tensors) = (config.hidden_size, &files.tensors);
+    let dim = files.settings.section::<Top>("")?.image_text_hidden_size;
+    let bert = Bert::from_tensors(tensors, "text_encoder.", config, 0, device)?;
+    let projection = Projection::read(tensors, "text_proj", hidden, dim, true)?;
+    Ok(Box::new(BlipText { bert, projection }))
+}
+
+impl TextHalf for BlipText {
+    fn dim(&self) -> usize {
+        self.projection.dim()
+    }
+
+    fn width(&self) -> usize {
+        self.bert.dim()
+    }
+
+    fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
+        let states = host(&self.bert.forward(ids)?)?;
+        self.projection.forward(&rows_at(&states, self.bert.dim(), ids, |_| 0))
+    }
+
+    fn states(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
+        let states = host(&self.bert.forward(ids)?)?;
+        Ok(Tensor::from_vec(states, ((), self.width()), &Device::Cpu)?)
+    }
+}
