@@ -1,0 +1,110 @@
+"""Measures what docs/paper.md shows; `bench/paper.sh` calls it."""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import tables
+
+BASELINES = ("ALIGN", "AltCLIP", "CLIP", "GroupViT")
+# Of a random baseline: its figures mean nothing, so a part of the split is enough to show that it runs.
+RANDOM_PHOTOS = 50
+
+
+class Paper:
+    def __init__(self, arguments):
+        self.tombolo = arguments.tombolo.resolve()
+        self.folder = (arguments.home / "paper").resolve()
+        self.flickr8k = f"flickr8k:{arguments.flickr8k.resolve()}"
+        self.karpathy = arguments.flickr8k.resolve() / "dataset_flickr8k.json"
+        self.fg, self.coco = arguments.fg, arguments.coco
+        self.weights = dict(pair.split("=", 1) for pair in arguments.weights)
+        unknown = set(self.weights) - set(BASELINES)
+        if unknown:
+            raise SystemExit(f"--weights: expected one of {', '.join(BASELINES)}, found {', '.join(sorted(unknown))}")
+
+    def run(self, *arguments):
+        print("tombolo", *arguments, file=sys.stderr, flush=True)
+        subprocess.run([self.tombolo, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+    def evaluate(self, name, datasets, models, *more):
+        """One result a model and data set, from the file that `tombolo eval` writes; kept from an earlier run. `models`: their MODEL by name."""
+        out = self.folder / name
+        if not (out / "results.json").exists():
+            shutil.rmtree(out, ignore_errors=True)
+            flags = [part for model in models.values() for part in ("--model", model)]
+            self.run("eval", *datasets, *flags, *more, "--out", f"{out}/")
+        results = json.loads((out / "results.json").read_text())["evaluations"]
+        names = {str(model): label for label, model in models.items()}
+        return [result | {"model": names[result["model"]]} for result in results]
+
+    def trained(self, name, dataset, *settings):
+        run = self.folder / name
+        if not (run / "model.toml").exists():
+            self.run("train", dataset, "--out", run, "--seed", "0", "--resume", *settings)
+        return run
+
+    def baselines(self):
+        """The baselines with weights, and those with random ones."""
+        random = {}
+        for name in BASELINES:
+            if name not in self.weights:
+                folder = self.folder / "random" / name
+                if not (folder / "config.json").exists():
+                    print(f"random weights of {name}", file=sys.stderr, flush=True)
+                    subprocess.run([sys.executable, Path(__file__).parent / "random_models.py", name, folder], check=True)
+                random[name] = folder
+        return self.weights, random
+
+    def ours(self):
+        frozen = ["--set", "text.output=0", "--set", "image.output=0", "--set", "map.kind=cca"]
+        return {
+            "Tombolo, default": self.trained("default", self.flickr8k),
+            "Tombolo, closed form": self.trained("closed-form", self.flickr8k, *frozen),
+            "VSE++ preset": self.trained("vse++", self.flickr8k, "--preset", "vse++"),
+        }
+
+    def few(self):
+        """The first photos of the split, in Karpathy's form."""
+        images = [image for image in json.loads(self.karpathy.read_text())["images"] if image["split"] == "val"]
+        path = self.folder / "few.json"
+        path.write_text(json.dumps({"images": images[:RANDOM_PHOTOS]}))
+        return f"karpathy:{path},images={self.karpathy.parent / 'images'}"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("tombolo", "home", "docs", "flickr8k", "fg"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--coco", default="")
+    parser.add_argument("--weights", action="append", default=[])
+    parser.add_argument("--only", action="append", choices=["baselines", "ours", "perturbed", "fine-grained", "emoji", "zero-shot"])
+    arguments = parser.parse_args()
+    paper = Paper(arguments)
+    wanted = lambda part: not arguments.only or part in arguments.only
+    found = {}
+    if wanted("baselines"):
+        real, random = paper.baselines()
+        found["random"] = paper.evaluate("random-baselines", [paper.few()], random, "--split", "val") if random else []
+        found["baselines"] = paper.evaluate("baselines", [paper.flickr8k], real, "--split", "val") if real else []
+    if any(wanted(part) for part in ("ours", "perturbed", "fine-grained", "zero-shot")):
+        ours = paper.ours()
+        found["ours"] = paper.evaluate("ours", [paper.flickr8k], ours, "--split", "val")
+        if wanted("perturbed"):
+            found["perturbed"] = paper.evaluate("perturbed", [paper.flickr8k], ours, "--split", "val", "--perturb", "all")
+        if wanted("fine-grained") and paper.fg.exists():
+            few = [f"{paper.flickr8k},fg={paper.fg.resolve()}"]
+            found["fine-grained"] = paper.evaluate("fine-grained", few, ours, "--split", "val", "--perturb", "all")
+        if wanted("zero-shot") and paper.coco:
+            coco = paper.trained("coco", f"coco:{Path(paper.coco).resolve()}")
+            found["zero-shot"] = paper.evaluate("zero-shot", [paper.flickr8k], {"trained on COCO": coco}, "--split", "val")
+    if wanted("emoji"):
+        found["emoji"] = paper.evaluate("emoji", ["emoji"], {"emoji-starter": "emoji-starter"}, "--perturb", "all")
+    (arguments.docs / "paper.md").write_text(tables.document(found, RANDOM_PHOTOS))
+
+
+if __name__ == "__main__":
+    main()
