@@ -238,7 +238,7 @@ impl Finding<'_> {
             (1..).zip(scored).map(|(rank, (score, item))| Hit { rank, score, item }).collect();
         let next = hits.last().filter(|_| more).map(|hit| hit.cursor(which.order));
         let can_count = which.count && which.filter.is_empty() && which.least.is_none();
-        let total = can_count.then(|| self.cluster.len()).transpose()?;
+        let total = can_count.then(|| self.cluster.connection.count("")).transpose()?;
         Ok(Page { hits, next, total })
     }
 
