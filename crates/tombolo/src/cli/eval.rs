@@ -17,12 +17,13 @@ use crate::report;
 use crate::report::comparison::{Comparison, OnDataset};
 use crate::rerank::RerankArguments;
 
+/// Of the data sets, in the short help.
+const SEVERAL: &str = "Data sets, in the forms that `tombolo eval --help` lists; each model is measured on each";
+
 /// Measure models on data sets: recall, precision, average precision and ranks, both directions
 #[derive(Args)]
 pub struct Arguments {
-    /// emoji[:LANG,…], flickr8k:DIR, karpathy:FILE.json[,images=DIR], csv:FILE, jsonl:FILE or folder:DIR; with several, each
-    /// model is measured on each
-    #[arg(value_name = "DATASET", required = true)]
+    #[arg(value_name = "DATASET", required = true, help = SEVERAL, long_help = dataset::HELP)]
     datasets: Vec<String>,
     /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; given again, the models are
     /// compared
