@@ -6,7 +6,8 @@ Tolerance: relative error 1e-4; token ids and, but for one level of a byte, pict
     python parity/siglip/make.py
 
 writes tiny/: a seeded random SiglipModel, a unigram tokenizer trained on docs/ as tokenizer.json (the same pieces that
-SiglipTokenizer reads from a SentencePiece file, which is not kept), texts.json ([{"text", "ids"}], filled up to 16 tokens) and
+SiglipTokenizer reads from a SentencePiece file, which is not kept; texts reach it without spaces around them, since before a text that
+begins with one it puts a token that training never saw), texts.json ([{"text", "ids"}], filled up to 16 tokens) and
 expected.safetensors: pixel_values [2, 3, 32, 32], image_embeds and text_embeds (unit length), logits_per_text, cells [2, 16, 32],
 processed [3, 32, 32] (what SiglipImageProcessorPil makes of parity/pillow/rgb.png).
 """
@@ -59,7 +60,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         words = tokenizers(folder, Path(scratch))
         encoded = [
-            words(text, padding="max_length", truncation=True, max_length=LONGEST).input_ids for text in TEXTS
+            words(text.strip(), padding="max_length", truncation=True, max_length=LONGEST).input_ids for text in TEXTS
         ]
     sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
     config = SiglipConfig(

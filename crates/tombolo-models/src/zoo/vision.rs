@@ -149,7 +149,7 @@ impl Vision {
     }
 }
 
-/// The layers of a transformer below `PART.encoder.layers`.
+/// The layers of a transformer below `PART.encoder.layers`, or `.layer`, as transformers 5 writes AltCLIP's.
 pub(crate) fn layers(
     tensors: &MappedTensors,
     part: &str,
@@ -157,7 +157,14 @@ pub(crate) fn layers(
     shape: Shape,
     device: &Device,
 ) -> Result<Encoder> {
-    let layer = |i| Ok(Layer::read(tensors, &format!("{part}.encoder.layers.{i}"), &NAMES, shape)?);
+    let list = match tensors.has_prefix(&format!("{part}.encoder.layer.")) {
+        true => "layer",
+        false => "layers",
+    };
+    let layer = |i| {
+        let name = format!("{part}.encoder.{list}.{i}");
+        Ok(Layer::read(tensors, &name, &NAMES, shape)?)
+    };
     Encoder::new(shape, (0..count).map(layer).collect::<Result<_>>()?, device)
 }
 
