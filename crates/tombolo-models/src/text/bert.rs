@@ -282,7 +282,7 @@ fn read_layer(
 ) -> Result<()> {
     let (hidden, mlp) = (config.hidden_size, config.intermediate_size);
     let linears = [
-        ("qkv", &NAMES.attention[..], hidden, hidden),
+        ("qkv", NAMES.attention, hidden, hidden),
         ("output", &[NAMES.output], hidden, hidden),
         ("expand", &[NAMES.expand], hidden, mlp),
         ("contract", &[NAMES.contract], mlp, hidden),

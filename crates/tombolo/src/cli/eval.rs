@@ -18,7 +18,8 @@ use crate::report::comparison::{Comparison, OnDataset};
 use crate::rerank::RerankArguments;
 
 /// Of the data sets, in the short help.
-const SEVERAL: &str = "Data sets, in the forms that `tombolo eval --help` lists; each model is measured on each";
+const SEVERAL: &str =
+    "Data sets, in the forms that `tombolo eval --help` lists; each model is measured on each";
 
 /// Measure models on data sets: recall, precision, average precision and ranks, both directions
 #[derive(Args)]
