@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -162,9 +162,11 @@ impl JointTexts {
     ///
     /// # Errors
     /// If the tokenizer refuses a text, or a tensor operation fails.
-    pub fn states(&self, texts: &[&str]) -> Result<(candle_core::Tensor, Vec<usize>)> {
+    pub fn states(&self, texts: &[&str]) -> Result<(Tensor, Vec<usize>)> {
         let ids = self.ids(texts)?;
-        Ok((self.half.states(&ids)?, ids.iter().map(Vec::len).collect()))
+        let states = self.half.states(&ids)?;
+        let states = Tensor::from_vec(states, ((), self.width()), &Device::Cpu)?;
+        Ok((states, ids.iter().map(Vec::len).collect()))
     }
 }
 

@@ -43,22 +43,36 @@ pub trait TextHalf: Send + Sync {
     /// Width of a token's state.
     fn width(&self) -> usize;
 
-    /// The vectors of texts in the shared space.
-    ///
-    /// # Shapes
-    /// `ids`: the token ids of each text, special tokens included, none empty. Returns `[texts, dim]`, unit length, in
-    /// the host's memory.
-    /// # Errors
-    /// If a text is too long or has a token that is none of the vocabulary's, or a tensor operation fails.
-    fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor>;
-
     /// What the last layer says of each token, after the final norm where there is one.
     ///
     /// # Shapes
-    /// Returns `[rows, width]`, the tokens of one text after those of the other, in the host's memory.
+    /// `ids`: the token ids of each text, special tokens included, none empty. Returns `[rows, width]`, the tokens of one
+    /// text after those of the other.
     /// # Errors
-    /// As [`TextHalf::embed`].
-    fn states(&self, ids: &[Vec<u32>]) -> Result<Tensor>;
+    /// If a text is too long or has a token that is none of the vocabulary's, or a tensor operation fails.
+    fn states(&self, ids: &[Vec<u32>]) -> Result<Vec<f32>>;
+
+    /// The place of the token whose state stands for a text.
+    fn place(&self, ids: &[u32]) -> usize;
+
+    /// States taken into the shared space.
+    ///
+    /// # Shapes
+    /// `states`: `[texts, width]`. Returns `[texts, dim]`, unit length, in the host's memory.
+    /// # Errors
+    /// If a tensor operation fails.
+    fn project(&self, states: &[f32]) -> Result<Tensor>;
+
+    /// The vectors of texts in the shared space.
+    ///
+    /// # Shapes
+    /// `ids` as in [`TextHalf::states`]. Returns `[texts, dim]`, unit length, in the host's memory.
+    /// # Errors
+    /// As [`TextHalf::states`].
+    fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
+        let states = self.states(ids)?;
+        self.project(&words::rows_at(&states, self.width(), ids, |ids| self.place(ids)))
+    }
 }
 
 /// The half that sees pictures.

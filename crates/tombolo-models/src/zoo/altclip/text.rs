@@ -11,7 +11,6 @@ use crate::text::{Bert, BertConfig};
 use crate::zoo::clip::projection_dim;
 use crate::zoo::projection::Projection;
 use crate::zoo::vision::host;
-use crate::zoo::words::rows_at;
 use crate::zoo::{Files, TextHalf};
 
 struct AltClipText {
@@ -83,14 +82,15 @@ impl TextHalf for AltClipText {
         self.transformation.outputs()
     }
 
-    fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = host(&self.roberta.forward(ids)?)?;
-        let first = rows_at(&states, self.roberta.dim(), ids, |_| 0);
-        self.projection.forward(&self.transformed(first))
+    fn states(&self, ids: &[Vec<u32>]) -> Result<Vec<f32>> {
+        Ok(self.transformed(host(&self.roberta.forward(ids)?)?))
     }
 
-    fn states(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = self.transformed(host(&self.roberta.forward(ids)?)?);
-        Ok(Tensor::from_vec(states, ((), self.width()), &Device::Cpu)?)
+    fn place(&self, _ids: &[u32]) -> usize {
+        0
+    }
+
+    fn project(&self, states: &[f32]) -> Result<Tensor> {
+        self.projection.forward(states)
     }
 }

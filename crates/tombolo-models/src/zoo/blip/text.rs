@@ -7,7 +7,6 @@ use crate::error::Result;
 use crate::text::Bert;
 use crate::zoo::projection::Projection;
 use crate::zoo::vision::host;
-use crate::zoo::words::rows_at;
 use crate::zoo::{Files, TextHalf};
 
 struct BlipText {
@@ -37,13 +36,15 @@ impl TextHalf for BlipText {
         self.bert.dim()
     }
 
-    fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = host(&self.bert.forward(ids)?)?;
-        self.projection.forward(&rows_at(&states, self.bert.dim(), ids, |_| 0))
+    fn states(&self, ids: &[Vec<u32>]) -> Result<Vec<f32>> {
+        host(&self.bert.forward(ids)?)
     }
 
-    fn states(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = host(&self.bert.forward(ids)?)?;
-        Ok(Tensor::from_vec(states, ((), self.width()), &Device::Cpu)?)
+    fn place(&self, _ids: &[u32]) -> usize {
+        0
+    }
+
+    fn project(&self, states: &[f32]) -> Result<Tensor> {
+        self.projection.forward(states)
     }
 }

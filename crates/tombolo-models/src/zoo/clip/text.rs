@@ -6,7 +6,7 @@ use tombolo_kernels::Mask;
 use super::projection_dim;
 use crate::error::Result;
 use crate::zoo::projection::Projection;
-use crate::zoo::words::{End, Words, rows_at};
+use crate::zoo::words::{End, Words};
 use crate::zoo::{Files, TextHalf};
 
 /// CLIP's text half.
@@ -38,13 +38,15 @@ impl TextHalf for ClipText {
         self.words.config.hidden_size
     }
 
-    fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = self.words.forward(ids)?;
-        self.projection.forward(&rows_at(&states, self.width(), ids, |ids| self.end.place(ids)))
+    fn states(&self, ids: &[Vec<u32>]) -> Result<Vec<f32>> {
+        self.words.forward(ids)
     }
 
-    fn states(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = self.words.forward(ids)?;
-        Ok(Tensor::from_vec(states, ((), self.width()), &Device::Cpu)?)
+    fn place(&self, ids: &[u32]) -> usize {
+        self.end.place(ids)
+    }
+
+    fn project(&self, states: &[f32]) -> Result<Tensor> {
+        self.projection.forward(states)
     }
 }

@@ -6,7 +6,7 @@ use tombolo_kernels::Mask;
 use super::text_dim;
 use crate::error::Result;
 use crate::zoo::projection::Projection;
-use crate::zoo::words::{Words, rows_at};
+use crate::zoo::words::Words;
 use crate::zoo::{Files, TextHalf};
 
 struct SiglipText {
@@ -35,13 +35,15 @@ impl TextHalf for SiglipText {
         self.words.config.hidden_size
     }
 
-    fn embed(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = self.words.forward(ids)?;
-        self.projection.forward(&rows_at(&states, self.width(), ids, |ids| ids.len() - 1))
+    fn states(&self, ids: &[Vec<u32>]) -> Result<Vec<f32>> {
+        self.words.forward(ids)
     }
 
-    fn states(&self, ids: &[Vec<u32>]) -> Result<Tensor> {
-        let states = self.words.forward(ids)?;
-        Ok(Tensor::from_vec(states, ((), self.width()), &Device::Cpu)?)
+    fn place(&self, ids: &[u32]) -> usize {
+        ids.len() - 1
+    }
+
+    fn project(&self, states: &[f32]) -> Result<Tensor> {
+        self.projection.forward(states)
     }
 }

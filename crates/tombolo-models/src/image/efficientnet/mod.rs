@@ -1,106 +1,26 @@
 //! EfficientNet-Lite (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), batch norm folded.
 
+mod folder;
+mod middle;
+mod variant;
+
 use std::cell::RefCell;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use tombolo_kernels::{Activation, Expansion, InvertedResidual, PackedLinear, Room};
+use tombolo_kernels::{Activation, InvertedResidual, PackedLinear, Room};
 
-use crate::checkpoint::{HostTensor, Tensors, pth};
+use self::folder::Folder;
+use self::middle::{coarsened, side_by_side};
+use self::variant::BlockShape;
+pub use self::variant::Variant;
+use crate::checkpoint::{Tensors, pth};
 use crate::error::{ModelError, Result};
-use crate::tower::{BlocksConfig, TAIL, TailBlock};
-
-/// ε of the batch norms in the TensorFlow originals.
-const BATCH_NORM_EPS: f32 = 1e-3;
-
-/// Repeats, kernel, stride and output channels of each stage, before scaling (Tan and Le, table 1;
-/// `efficientnet_lite_builder.py`).
-const STAGES: [Stage; 7] = [
-    Stage { repeats: 1, kernel: 3, stride: 1, channels: 16 },
-    Stage { repeats: 2, kernel: 3, stride: 2, channels: 24 },
-    Stage { repeats: 2, kernel: 5, stride: 2, channels: 40 },
-    Stage { repeats: 3, kernel: 3, stride: 2, channels: 80 },
-    Stage { repeats: 3, kernel: 5, stride: 1, channels: 112 },
-    Stage { repeats: 4, kernel: 5, stride: 2, channels: 192 },
-    Stage { repeats: 1, kernel: 3, stride: 1, channels: 320 },
-];
+use crate::tower::BlocksConfig;
 
 /// Step of the network's first convolution.
 const STEM_STRIDE: usize = 2;
-
-/// The stages whose outputs are read beside the last feature map, where they are: the last on grids four times
-/// and twice as fine.
-const MIDDLE_STAGES: [usize; 2] = [2, 4];
-
-struct Stage {
-    repeats: usize,
-    kernel: usize,
-    stride: usize,
-    channels: usize,
-}
-
-/// Which of the family: how much wider and deeper than Lite0, and the side of its pictures.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Variant {
-    /// Factor on the channels.
-    pub width: f64,
-    /// Factor on the repeats of each stage.
-    pub depth: f64,
-    /// Side of the input in pixels.
-    pub size: usize,
-}
-
-impl Variant {
-    /// EfficientNet-Lite0.
-    pub const LITE0: Self = Self { width: 1.0, depth: 1.0, size: 224 };
-    /// EfficientNet-Lite1.
-    pub const LITE1: Self = Self { width: 1.0, depth: 1.1, size: 240 };
-    /// EfficientNet-Lite2.
-    pub const LITE2: Self = Self { width: 1.1, depth: 1.2, size: 260 };
-
-    /// Channels scaled and rounded to a multiple of eight, never more than a tenth down.
-    fn channels(&self, channels: usize) -> usize {
-        let scaled = channels as f64 * self.width;
-        let rounded = ((scaled + 4.0) as usize / 8 * 8).max(8);
-        if (rounded as f64) < 0.9 * scaled { rounded + 8 } else { rounded }
-    }
-
-    /// The first and the last stage keep the depth that they have in Lite0.
-    fn repeats(&self, stage: usize) -> usize {
-        match stage {
-            0 | 6 => STAGES[stage].repeats,
-            _ => (STAGES[stage].repeats as f64 * self.depth).ceil() as usize,
-        }
-    }
-
-    /// The last blocks of the stages that are read in the middle.
-    fn middle(&self) -> Vec<usize> {
-        let last = |stage| (0..=stage).map(|stage| self.repeats(stage)).sum::<usize>() - 1;
-        MIDDLE_STAGES.map(last).to_vec()
-    }
-
-    fn blocks(&self) -> Vec<BlockShape> {
-        let stages = STAGES.iter().enumerate();
-        let repeats = stages.flat_map(|(i, stage)| (0..self.repeats(i)).map(move |r| (stage, r)));
-        repeats
-            .map(|(stage, repeat)| BlockShape {
-                kernel: stage.kernel,
-                stride: if repeat == 0 { stage.stride } else { 1 },
-                residual: repeat > 0,
-                channels: self.channels(stage.channels),
-            })
-            .collect()
-    }
-}
-
-/// One inverted residual: its depthwise kernel and stride, whether its input is added, and its output.
-struct BlockShape {
-    kernel: usize,
-    stride: usize,
-    residual: bool,
-    channels: usize,
-}
 
 /// A frozen EfficientNet-Lite up to its last feature map, or up to the blocks that are trained.
 pub struct EfficientNet {
@@ -255,177 +175,16 @@ impl EfficientNet {
     }
 }
 
-/// A map halved until it is of this height and width.
-fn coarsened(mut map: Vec<f32>, mut fine: (usize, usize), size: (usize, usize)) -> Vec<f32> {
-    while fine != size && fine != (1, 1) {
-        map = halved(&map, fine);
-        fine = (fine.0.div_ceil(2), fine.1.div_ceil(2));
-    }
-    map
-}
-
-/// The means of squares of two by two cells, at the edges of what there is of them.
-///
-/// `map`: `[height, width, channels]` of this height and width; both are halved and rounded up.
-fn halved(map: &[f32], (height, width): (usize, usize)) -> Vec<f32> {
-    let channels = map.len() / (height * width);
-    let mut out = vec![0.0; height.div_ceil(2) * width.div_ceil(2) * channels];
-    for (place, mean) in out.chunks_exact_mut(channels).enumerate() {
-        let (row, column) = (place / width.div_ceil(2) * 2, place % width.div_ceil(2) * 2);
-        let rows = row..height.min(row + 2);
-        let under = rows.flat_map(|y| (column..width.min(column + 2)).map(move |x| y * width + x));
-        let under: Vec<usize> = under.collect();
-        for cell in &under {
-            let cell = &map[cell * channels..(cell + 1) * channels];
-            mean.iter_mut().zip(cell).for_each(|(m, x)| *m += x / under.len() as f32);
-        }
-    }
-    out
-}
-
-/// Maps of this height and width, the vectors of each cell one after the other.
-fn side_by_side(maps: &[Vec<f32>], (height, width): (usize, usize), out: &mut [f32]) {
-    let cells = height * width;
-    for (cell, mut out) in out.chunks_exact_mut(out.len() / cells).enumerate() {
-        for map in maps {
-            let channels = map.len() / cells;
-            let (first, rest) = out.split_at_mut(channels);
-            first.copy_from_slice(&map[cell * channels..(cell + 1) * channels]);
-            out = rest;
-        }
-    }
-}
-
 thread_local! {
     /// Each thread's room, a few megabytes, kept for the next picture.
     static ROOM: RefCell<Room> = RefCell::default();
-}
-
-/// The tensors of a checkpoint, with convolutions and batch norms folded together when asked for.
-struct Folder {
-    tensors: Tensors,
-}
-
-impl Folder {
-    fn tensor(&self, name: &str) -> Result<&HostTensor> {
-        self.tensors.get(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })
-    }
-
-    fn expect(&self, name: &str, found: usize, expected: usize) -> Result<()> {
-        if found == expected {
-            return Ok(());
-        }
-        let (expected, found) = (vec![expected], vec![found]);
-        Err(ModelError::Shape { name: name.to_owned(), expected, found })
-    }
-
-    /// The inverted residual at `index`; the first one has the stem in the place of its expansion.
-    fn block(&self, index: usize, shape: &BlockShape) -> Result<InvertedResidual> {
-        let name = |part: &str| format!("_blocks.{index}.{part}");
-        let expansion = match index {
-            0 => Expansion::Convolution(self.linear("_conv_stem", "_bn0")?, 3, STEM_STRIDE),
-            _ => Expansion::Pointwise(self.linear(&name("_expand_conv"), &name("_bn0"))?),
-        };
-        let (weight, bias) = self.folded(&name("_depthwise_conv"), &name("_bn1"))?;
-        let taps = shape.kernel * shape.kernel;
-        self.expect(&name("_depthwise_conv.weight"), weight.len(), taps * bias.len())?;
-        let weight = channels_last(&weight, taps);
-        let project = self.linear(&name("_project_conv"), &name("_bn2"))?;
-        self.expect(&name("_project_conv.weight"), project.outputs(), shape.channels)?;
-        let kernel = (shape.kernel, shape.stride);
-        Ok(InvertedResidual::new(expansion, kernel, &weight, &bias, project, shape.residual))
-    }
-
-    /// Adds the weights of the block at `index` to `tensors`, as block `place` of a tail.
-    fn tail_block(
-        &self,
-        index: usize,
-        shape: &BlockShape,
-        place: usize,
-        tensors: &mut Tensors,
-    ) -> Result<TailBlock> {
-        let name = |part: &str| format!("_blocks.{index}.{part}");
-        let part = |part: &str| format!("{place}.{part}");
-        self.pointwise(&name("_expand_conv"), &name("_bn0"), &part("expand"), tensors)?;
-        self.pointwise(&name("_project_conv"), &name("_bn2"), &part("project"), tensors)?;
-        let (weight, bias) = self.folded(&name("_depthwise_conv"), &name("_bn1"))?;
-        let (kernel, expanded) = (shape.kernel, bias.len());
-        self.expect(&name("_depthwise_conv.weight"), weight.len(), kernel * kernel * expanded)?;
-        let data = channels_last(&weight, kernel * kernel);
-        let weight = HostTensor { shape: vec![kernel * kernel, expanded], data };
-        tensors.insert(tail_name(&part("depthwise.weight")), weight);
-        let bias = HostTensor { shape: vec![expanded], data: bias };
-        tensors.insert(tail_name(&part("depthwise.bias")), bias);
-        let BlockShape { stride, residual, channels, .. } = *shape;
-        Ok(TailBlock { kernel, stride, expanded, channels, residual })
-    }
-
-    /// Adds a pointwise convolution to `tensors`, as the linear layer `part` of a tail. Returns its outputs.
-    fn pointwise(
-        &self,
-        conv: &str,
-        norm: &str,
-        part: &str,
-        tensors: &mut Tensors,
-    ) -> Result<usize> {
-        let (weight, bias) = self.folded(conv, norm)?;
-        let outputs = bias.len();
-        let shape = vec![outputs, weight.len() / outputs];
-        tensors.insert(tail_name(&format!("{part}.weight")), HostTensor { shape, data: weight });
-        let bias = HostTensor { shape: vec![outputs], data: bias };
-        tensors.insert(tail_name(&format!("{part}.bias")), bias);
-        Ok(outputs)
-    }
-
-    /// Weight, `[channels out, kernel, kernel, channels in]`, and bias, such that the convolution with them
-    /// equals the convolution followed by the batch norm.
-    fn folded(&self, conv: &str, norm: &str) -> Result<(Vec<f32>, Vec<f32>)> {
-        let weight = self.tensor(&format!("{conv}.weight"))?;
-        let statistic = |name: &str| self.tensor(&format!("{norm}.{name}"));
-        let (scale, shift) = (statistic("weight")?, statistic("bias")?);
-        let (mean, variance) = (statistic("running_mean")?, statistic("running_var")?);
-        let channels = scale.data.len();
-        let [out, input, height, width] = weight.shape[..] else {
-            let (name, found) = (format!("{conv}.weight"), weight.shape.clone());
-            return Err(ModelError::Shape { name, expected: vec![channels, 0, 0, 0], found });
-        };
-        if out != channels || [shift, mean, variance].iter().any(|t| t.data.len() != channels) {
-            let (name, found) = (format!("{norm}.weight"), vec![channels]);
-            return Err(ModelError::Shape { name, expected: vec![out], found });
-        }
-        let factor: Vec<f32> =
-            (0..out).map(|c| scale.data[c] / (variance.data[c] + BATCH_NORM_EPS).sqrt()).collect();
-        let bias = (0..out).map(|c| shift.data[c] - mean.data[c] * factor[c]).collect();
-        let taps = height * width;
-        let mut folded = vec![0.0; weight.data.len()];
-        for (index, value) in weight.data.iter().enumerate() {
-            let (c, rest) = (index / (input * taps), index % (input * taps));
-            let (i, tap) = (rest / taps, rest % taps);
-            folded[(c * taps + tap) * input + i] = value * factor[c];
-        }
-        Ok((folded, bias))
-    }
-
-    fn linear(&self, conv: &str, norm: &str) -> Result<PackedLinear> {
-        let (weight, bias) = self.folded(conv, norm)?;
-        Ok(PackedLinear::new(&[&weight], &bias))
-    }
-}
-
-/// The name of a tail's tensor among those of its tower.
-fn tail_name(name: &str) -> String {
-    format!("{TAIL}.{name}")
-}
-
-/// `[channels, taps]` as `[taps, channels]`.
-fn channels_last(weight: &[f32], taps: usize) -> Vec<f32> {
-    (0..taps).flat_map(|tap| weight.iter().skip(tap).step_by(taps).copied()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
+    use super::folder::channels_last;
     use super::*;
     use crate::checkpoint::safetensors;
     use crate::tower::{Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput};
