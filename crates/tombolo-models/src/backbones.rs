@@ -133,10 +133,13 @@ impl Backbones {
             };
             return Ok((backbone, installed.fingerprint().to_owned()));
         }
+        if let Reading::WithMiddle = reading {
+            return Err(ModelError::NoMiddle { name: name.to_owned() });
+        }
         let (dir, fingerprint) = self.place(name, progress)?;
-        let backbone = match Joint::knows(&dir) {
-            true => ImageBackbone::joint(&Joint::open(&dir)?, device)?,
-            false => ImageBackbone::vit(&dir, device)?,
+        let backbone = match Joint::find(&dir)? {
+            Some(joint) => ImageBackbone::joint(&joint, device)?,
+            None => ImageBackbone::vit(&dir, device)?,
         };
         Ok((backbone, fingerprint))
     }
@@ -155,9 +158,9 @@ impl Backbones {
     ) -> Result<(TextBackbone, String)> {
         let (base, layers) = layered(name);
         let (dir, fingerprint) = self.place(base, progress)?;
-        let mut backbone = match Joint::knows(&dir) {
-            true => TextBackbone::joint(&Joint::open(&dir)?, &self.device)?,
-            false => TextBackbone::bert(&dir, &self.device)?,
+        let mut backbone = match Joint::find(&dir)? {
+            Some(joint) => TextBackbone::joint(&joint, &self.device)?,
+            None => TextBackbone::bert(&dir, &self.device)?,
         };
         if let Some(layers) = layers {
             backbone = backbone.reading(&layers)?;

@@ -102,6 +102,12 @@ pub enum ModelError {
         /// The nearest known name, if one is near.
         nearest: Option<String>,
     },
+    /// `+middle` was asked of a network without such maps.
+    #[error("{name}: expected EfficientNet-Lites alone before +middle")]
+    NoMiddle {
+        /// The network.
+        name: String,
+    },
     /// A backbone has no such layers.
     #[error("layers {found:?}: expected some of 0 to {last}, each once")]
     Layers {
@@ -190,6 +196,7 @@ impl ModelError {
                 Some(name) => format!("did you mean `{name}`? `tombolo models` lists all"),
                 None => "`tombolo models` lists what can be used; a run directory works too".into(),
             }),
+            Self::NoMiddle { .. } => Some("leave out +middle".into()),
             Self::NotAModel { .. } => {
                 Some(
                     "name the directory that `tombolo train … --out RUN` wrote, a model that `tombolo models` lists, \

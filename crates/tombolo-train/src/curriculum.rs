@@ -8,14 +8,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use rand::seq::SliceRandom;
+use tombolo_eval::Retrieval;
 use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::error::{Result, TrainError};
 use crate::joined::{Joined, Role};
 use crate::settings::{Group, Order};
-use crate::stage::Course;
-use tombolo_eval::Retrieval;
+use crate::stage::{Course, epoch_rng};
 
 /// The rows of a text's vector and of its image's.
 pub(crate) type Pair = (usize, usize);
@@ -40,6 +41,27 @@ pub(crate) struct Lesson {
 }
 
 impl Lesson {
+    /// So many of the pairs, drawn at random; all of them for 0.
+    ///
+    /// # Errors
+    /// [`TrainError::EmptyGroup`] if none of a group is among them.
+    pub(crate) fn few(self, pairs: usize, seed: u64) -> Result<Self> {
+        if !(1..self.texts.len()).contains(&pairs) {
+            return Ok(self);
+        }
+        let chosen = few(&self.image_of_text, pairs, seed);
+        let of = |values: &[usize]| chosen.iter().map(|&place| values[place]).collect();
+        let lesson = Self {
+            texts: of(&self.texts),
+            image_of_text: of(&self.image_of_text),
+            groups: chosen.iter().filter_map(|&place| self.groups.get(place).copied()).collect(),
+        };
+        match self.groups.iter().find(|group| !lesson.groups.contains(group)) {
+            Some(&group) => Err(TrainError::EmptyGroup { group: group.into() }),
+            None => Ok(lesson),
+        }
+    }
+
     /// The course through the groups, where there are any.
     pub(crate) fn course(&self, order: Order) -> Option<Course<'_>> {
         (!self.groups.is_empty()).then_some(Course { order, group_of_text: &self.groups })
@@ -157,9 +179,50 @@ fn incomplete(text: &str) -> Option<String> {
     (words.len() > 1).then(|| words[..words.len() / 2].join(" "))
 }
 
+/// `count` of the texts, drawn at random; no image gets another text before every image has as many.
+fn few(image_of_text: &[usize], count: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..image_of_text.len()).collect();
+    order.shuffle(&mut epoch_rng(seed, "pairs", 0));
+    let mut seen = std::collections::HashMap::new();
+    let mut ranked: Vec<(usize, usize)> = order
+        .into_iter()
+        .map(|text| {
+            let rank = seen.entry(image_of_text[text]).or_insert(0);
+            *rank += 1;
+            (*rank, text)
+        })
+        .collect();
+    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked.into_iter().take(count).map(|(_, text)| text).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_few_pairs_for_all_groups_are_refused() {
+        let lesson = || Lesson {
+            texts: (0..9).collect(),
+            image_of_text: (0..9).map(|text| text / 3).collect(),
+            groups: (0..9).map(|text| Group::ALL[text / 3]).collect(),
+        };
+        assert!(lesson().few(2, 0).is_err());
+        let few = lesson().few(3, 0).unwrap();
+        assert_eq!((few.texts.len(), few.image_of_text.len(), few.groups.len()), (3, 3, 3));
+        assert_eq!(lesson().few(0, 0).unwrap().texts.len(), 9);
+    }
+
+    #[test]
+    fn few_pairs_spread_over_the_images() {
+        let image_of_text = [0, 0, 0, 1, 1, 1, 2, 2, 2];
+        let chosen = few(&image_of_text, 3, 7);
+        let mut images: Vec<usize> = chosen.iter().map(|&text| image_of_text[text]).collect();
+        images.sort_unstable();
+        assert_eq!(images, [0, 1, 2]);
+        assert_eq!(few(&image_of_text, 9, 7).len(), 9);
+        assert_ne!(few(&image_of_text, 3, 8), chosen);
+    }
 
     /// Three texts an image, closer to each other the higher the image's number.
     fn texts(images: usize) -> (EmbeddingMatrix, Vec<Pair>) {

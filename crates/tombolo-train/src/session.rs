@@ -292,6 +292,7 @@ impl<'a> Session<'a> {
     ) -> Result<Option<Retrieval>> {
         let settings = &self.settings.map.clone();
         let lesson = joined.lesson(&self.settings.curriculum.groups)?;
+        let lesson = lesson.few(settings.pairs, self.settings.seed)?;
         let pairs = TrainingPairs {
             texts: &texts.select(&lesson.texts),
             images,

@@ -1,4 +1,4 @@
-//! Settings of the three stages: defaults by the kind of data, changed by file and by `--set`.
+//! Settings of the stages: defaults by the kind of data, changed by file and by `--set`.
 
 mod check;
 mod curriculum;
@@ -106,6 +106,13 @@ pub enum MapKind {
     Linear,
     /// A linear layer and a residual MLP on each side, trained.
     Mlp,
+}
+
+impl MapKind {
+    /// Whether it is found by steps against a gradient, and not in closed form.
+    pub fn is_trained(self) -> bool {
+        matches!(self, Self::Linear | Self::Mlp)
+    }
 }
 
 /// What is added to covariances, as a share of their mean variance.

@@ -105,7 +105,7 @@ pub fn train(
         stages: plan.stages.iter().map(ToString::to_string).collect(),
         settings: plan.settings.clone(),
     };
-    plan.settings.check()?;
+    plan.settings.check(&plan.stages)?;
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
     let mut observer = observer;

@@ -98,10 +98,7 @@ impl Processor {
         let crops = self.do_center_crop.unwrap_or(default.fit != Fit::Squash);
         let resized = self.size.map_or(default.size, Size::side);
         let (size, fit) = match crops {
-            true => (
-                self.crop_size.map_or(default.size, Size::side),
-                Fit::CropDown { resize_shortest: resized },
-            ),
+            true => (self.crop_size.map_or(default.size, Size::side), self.cropped(resized)),
             false => (resized, Fit::Squash),
         };
         let (mean, std) = match self.do_normalize {
@@ -117,6 +114,14 @@ impl Processor {
             Some(other) => return Err(refused(path, "resample", "1, 2 or 3", &other.to_string())),
         };
         Ok(Preprocess { size, fit, filter, mean, std })
+    }
+
+    /// How a picture is brought to the sides, or the shorter side, from whose middle the square is taken.
+    fn cropped(&self, resized: usize) -> Fit {
+        match self.size {
+            Some(Size::Sides { .. }) => Fit::SquashAndCrop { resized },
+            _ => Fit::CropDown { resize_shortest: resized },
+        }
     }
 
     fn check(&self, path: &Path) -> Result<()> {
@@ -161,6 +166,14 @@ mod tests {
         };
         assert_eq!(parsed(old, clip(224)).unwrap(), expected);
         assert_eq!(parsed(new, clip(224)).unwrap(), expected);
+    }
+
+    #[test]
+    fn two_sides_are_reached_whatever_the_aspect_before_a_crop() {
+        let json = r#"{"crop_size": 32, "size": {"height": 36, "width": 36}}"#;
+        let expected =
+            Preprocess { size: 32, fit: Fit::SquashAndCrop { resized: 36 }, ..clip(224) };
+        assert_eq!(parsed(json, clip(224)).unwrap(), expected);
     }
 
     #[test]

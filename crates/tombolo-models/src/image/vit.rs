@@ -227,7 +227,11 @@ pub(crate) fn patch_projection(
 
 /// The pixels of each patch side by side, `[patches, patch · patch · 3]`, of a picture of this height and
 /// width. Pixels beyond the last whole patch are left out.
+///
+/// # Panics
+/// If the picture is not of that size.
 pub(crate) fn patch_rows(picture: &[f32], size: (usize, usize), patch: usize) -> Vec<f32> {
+    assert_eq!(picture.len(), size.0 * size.1 * 3, "values of a picture");
     let (rows, columns) = (size.0 / patch, size.1 / patch);
     let mut out = Vec::with_capacity(rows * columns * patch * patch * 3);
     for cell in 0..rows * columns {

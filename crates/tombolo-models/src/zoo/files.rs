@@ -100,8 +100,18 @@ impl Files {
     /// # Errors
     /// [`CheckpointError::Extra`].
     pub fn expect_no_others(&self, prefixes: &[&str]) -> Result<()> {
+        self.expect_no_others_but("", prefixes)
+    }
+
+    /// As [`Files::expect_no_others`], but names with `unread` in them may be left over.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Extra`].
+    pub fn expect_no_others_but(&self, unread: &str, prefixes: &[&str]) -> Result<()> {
         let names = prefixes.iter().flat_map(|prefix| self.tensors.left_over(prefix));
-        let useless = |name: &String| WITHOUT_USE.iter().any(|end| name.ends_with(end));
+        let left = |name: &String| !unread.is_empty() && name.contains(unread);
+        let useless =
+            |name: &String| left(name) || WITHOUT_USE.iter().any(|end| name.ends_with(end));
         let names: Vec<String> = names.filter(|name| !useless(name)).collect();
         if names.is_empty() {
             return Ok(());

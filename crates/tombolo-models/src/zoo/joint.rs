@@ -37,9 +37,17 @@ pub struct JointImages {
 }
 
 impl Joint {
-    /// Whether a directory holds an architecture that is known here: its halves can then be backbones too.
-    pub fn knows(dir: &Path) -> bool {
-        Layout::of(dir).is_some_and(|layout| layout.settings(dir).is_ok())
+    /// The jointly trained model of a directory, whose halves can be backbones too; none if the directory holds a network
+    /// of another kind.
+    ///
+    /// # Errors
+    /// If its settings are malformed, or ask for what is not supported.
+    pub fn find(dir: &Path) -> Result<Option<Self>> {
+        match Self::open(dir) {
+            Ok(joint) => Ok(Some(joint)),
+            Err(ModelError::Architecture { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads a directory's settings.
@@ -91,6 +99,7 @@ impl Joint {
         let architecture = self.settings.architecture;
         let preprocess = (architecture.preprocess)(&self.settings)?;
         let half = (architecture.image)(&self.files()?, device)?;
+        self.settings.expect_size(half.size(), preprocess.size)?;
         Ok(JointImages { half, preprocessing: Preprocessing::alone(preprocess) })
     }
 

@@ -83,6 +83,9 @@ pub trait ImageHalf: Send + Sync {
     /// Width of a cell's state.
     fn width(&self) -> usize;
 
+    /// Side of the pictures that it reads; none if it reads pictures of any.
+    fn size(&self) -> Option<usize>;
+
     /// How the cells of a picture lie.
     fn grid(&self) -> Grid;
 

@@ -42,8 +42,11 @@ impl Reranker {
             return Err(ModelError::NotAReranker { path, found });
         }
         let reader = Reader::load(dir, (architecture.context)(&settings)?)?;
-        let preprocessing = Preprocessing::alone((architecture.preprocess)(&settings)?);
-        let matching = BlipMatching::load(&Files::open(layout, settings)?, device)?;
+        let preprocess = (architecture.preprocess)(&settings)?;
+        let files = Files::open(layout, settings)?;
+        let matching = BlipMatching::load(&files, device)?;
+        files.settings.expect_size(Some(matching.size()), preprocess.size)?;
+        let preprocessing = Preprocessing::alone(preprocess);
         Ok(Self { matching, reader, preprocessing })
     }
 

@@ -146,6 +146,19 @@ impl Settings {
         ModelError::Settings { path: self.path.clone(), reason }
     }
 
+    /// Refuses a network that reads pictures of another side than the preprocessing makes.
+    ///
+    /// # Errors
+    /// [`ModelError::Settings`].
+    pub fn expect_size(&self, network: Option<usize>, preprocessed: usize) -> Result<()> {
+        match network.filter(|&side| side != preprocessed) {
+            None => Ok(()),
+            Some(side) => Err(self.refused(format!(
+                "image_size: expected what the preprocessing makes, pictures of {preprocessed}, found {side}"
+            ))),
+        }
+    }
+
     /// Fields that nothing here knows: what they ask for is not done.
     pub fn unknown(&self) -> Vec<String> {
         let mut unknown = Vec::new();

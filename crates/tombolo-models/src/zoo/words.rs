@@ -1,4 +1,4 @@
-//! What the text halves of CLIP and SigLIP share: a transformer over words and positions, with the norm before each
+//! What text halves share: settings of BERT, where a text ends, and for CLIP and SigLIP a transformer over words and positions, with the norm before each
 //! branch and one at the end.
 
 use candle_core::Device;
@@ -11,6 +11,7 @@ use super::{Files, Settings, activation};
 use crate::checkpoint::Values;
 use crate::encoder::{Encoder, Norm, NormPlace, Shape};
 use crate::error::{ModelError, Result};
+use crate::text::BertConfig;
 
 /// `text_config`, as far as the network needs it.
 #[derive(Clone, Debug, Deserialize)]
@@ -160,4 +161,27 @@ pub(crate) fn rows_at(
         first += ids.len();
     }
     out
+}
+
+#[derive(Deserialize)]
+struct Inside {
+    hidden_act: String,
+}
+
+/// The settings of a text half that is BERT.
+///
+/// # Errors
+/// If they make no network.
+pub(crate) fn bert_config(files: &Files) -> Result<BertConfig> {
+    let config: BertConfig = files.settings.section("text_config")?;
+    let Inside { hidden_act } = files.settings.section("text_config")?;
+    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+    let reason = if hidden_act != "gelu" {
+        format!("text_config.hidden_act: expected `gelu`, found `{hidden_act}`")
+    } else if heads == 0 || hidden == 0 || hidden % heads != 0 {
+        format!("text_config.num_attention_heads: expected a divisor of {hidden}, found {heads}")
+    } else {
+        return Ok(config);
+    };
+    Err(files.settings.refused(reason))
 }

@@ -278,6 +278,16 @@ fn settings_that_cannot_be_followed_are_refused_and_fields_that_are_not_known_ar
 }
 
 #[test]
+fn pictures_of_another_size_than_the_network_reads_are_refused() {
+    let folder = copied(&golden("clip/tiny"));
+    let path = folder.path().join("preprocessor_config.json");
+    std::fs::write(&path, r#"{"size": {"shortest_edge": 64}, "crop_size": 64}"#).unwrap();
+    let joint = Joint::open(folder.path()).unwrap();
+    let error = joint.images(&Device::Cpu).err().unwrap().to_string();
+    assert!(error.contains("image_size") && error.contains("64"), "{error}");
+}
+
+#[test]
 fn a_directory_without_tokenizer_or_weights_says_what_it_lacks() {
     let folder = copied(&golden("altclip/tiny"));
     std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();

@@ -3,15 +3,16 @@
 use tombolo_data::perturbation::{Perturbation, TextPerturbation};
 use tombolo_models::backbones::WORDS;
 
-use super::{MapKind, Order, Settings, StageSettings};
+use super::{Order, Settings, StageSettings};
 use crate::error::{Result, TrainError};
+use crate::train::Stage;
 
 impl Settings {
-    /// Refuses settings that no stage could work with.
+    /// Refuses settings that the stages to train could not work with.
     ///
     /// # Errors
     /// [`TrainError::InvalidSetting`] with the key.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self, stages: &[Stage]) -> Result<()> {
         for (stage, settings) in [("text", &self.text), ("image", &self.image)] {
             settings.check(stage)?;
         }
@@ -27,16 +28,19 @@ impl Settings {
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(invalid(key, "expected at least 1, found 0"));
         }
-        if self.map.members > 1 && !matches!(self.map.kind, MapKind::Linear | MapKind::Mlp) {
+        if self.map.members > 1 && !self.map.kind.is_trained() {
             return Err(invalid("map.members", "expected 1: a closed form is the same every time"));
         }
-        self.check_curriculum()
+        if self.map.members > 1 && [Stage::Map, Stage::Joint].iter().all(|s| stages.contains(s)) {
+            return Err(invalid("map.members", "expected 1: stage joint moves one map"));
+        }
+        self.check_curriculum(stages)
     }
 }
 
 impl Settings {
     /// A group that no epoch is left for would be passed over without a word.
-    fn check_curriculum(&self) -> Result<()> {
+    fn check_curriculum(&self, stages: &[Stage]) -> Result<()> {
         let groups = &self.curriculum.groups;
         if groups.is_empty() || (1..groups.len()).any(|i| groups[..i].contains(&groups[i])) {
             return Err(invalid("curriculum.groups", "expected some of 1, 2 and 3, each once"));
@@ -44,9 +48,18 @@ impl Settings {
         if matches!(self.curriculum.order, Order::None) {
             return Ok(());
         }
-        let epochs = [("map.epochs", self.map.epochs), ("joint.epochs", self.joint.epochs)];
-        match epochs.into_iter().find(|(_, epochs)| (1..groups.len()).contains(epochs)) {
-            Some((key, epochs)) => {
+        let map = stages.contains(&Stage::Map);
+        if map && !self.map.kind.is_trained() && !matches!(self.curriculum.order, Order::Mixed) {
+            let reason = "expected none or mixed: a closed form sees all pairs at once";
+            return Err(invalid("curriculum.order", reason));
+        }
+        let epochs = [
+            ("map.epochs", self.map.epochs, map && self.map.kind.is_trained()),
+            ("joint.epochs", self.joint.epochs, stages.contains(&Stage::Joint)),
+        ];
+        let too_few = |&(_, epochs, used): &(_, usize, bool)| used && epochs < groups.len();
+        match epochs.iter().find(|epochs| too_few(epochs)) {
+            Some((key, epochs, _)) => {
                 let reason = format!("expected one for each group, found {epochs}");
                 Err(invalid(key, &reason))
             }
@@ -112,10 +125,10 @@ mod tests {
 
     #[test]
     fn the_defaults_can_be_trained_with() {
-        Settings::photos().check().unwrap();
-        Settings::emoji().check().unwrap();
+        Settings::photos().check(&Stage::ALL).unwrap();
+        Settings::emoji().check(&Stage::ALL).unwrap();
         let frozen = Settings::photos().with_assignment("text.output=0").unwrap();
-        frozen.with_assignment("image.output=0").unwrap().check().unwrap();
+        frozen.with_assignment("image.output=0").unwrap().check(&Stage::ALL).unwrap();
     }
 
     #[test]
@@ -134,12 +147,26 @@ mod tests {
         ];
         let few = Settings::photos().with_assignment("curriculum.order=paper").unwrap();
         let few = few.with_assignment("map.epochs=2").unwrap();
-        assert!(few.check().unwrap_err().to_string().contains("map.epochs"));
+        assert!(few.check(&Stage::ALL).unwrap_err().to_string().contains("map.epochs"));
+        let closed = Settings::photos().with_assignment("map.kind=cca").unwrap();
+        let closed = closed.with_assignment("curriculum.order=reversed").unwrap();
+        let error = closed.check(&Stage::ALL).unwrap_err();
+        assert!(error.to_string().contains("curriculum.order"), "{error}");
+        closed.check(&[Stage::Text]).unwrap();
+        let several = Settings::photos().with_assignment("map.members=2").unwrap();
+        assert!(
+            several
+                .check(&[Stage::Map, Stage::Joint])
+                .unwrap_err()
+                .to_string()
+                .contains("map.members")
+        );
+        several.check(&Stage::ALL).unwrap();
         let photos = photos.map(|wrong| (Settings::photos(), wrong));
         let emoji = ["text.output=0", "image.trained_blocks=2", "text.trained_blocks=1"];
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));
         for (settings, wrong) in photos.into_iter().chain(emoji) {
-            let error = settings.with_assignment(wrong).unwrap().check().unwrap_err();
+            let error = settings.with_assignment(wrong).unwrap().check(&Stage::ALL).unwrap_err();
             let key = wrong.split('=').next().unwrap();
             assert!(error.to_string().contains(key), "{error}");
         }

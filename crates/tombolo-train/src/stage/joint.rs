@@ -160,8 +160,11 @@ impl<'a> Joint<'a> {
     fn new(sizes: &Sizes, settings: &'a Settings, device: &Device) -> Result<Self> {
         let model = InTraining::new(sizes, settings, device)?;
         let average = InTraining::new(sizes, settings, device)?;
-        let backbone = format!("image/{TAIL}.");
-        let rate = |name: &str| trained_rate(name.starts_with(&backbone), &settings.image);
+        let rate = |name: &str| match name.split_once('/') {
+            Some(("text", name)) => trained_rate(name.starts_with(TAIL), &settings.text),
+            Some(("image", name)) => trained_rate(name.starts_with(TAIL), &settings.image),
+            _ => 1.0,
+        };
         let optimizer = AdamW::new(model.variables(), settings.joint.weight_decay).with_rates(rate);
         Ok(Self { settings, model, average, optimizer })
     }

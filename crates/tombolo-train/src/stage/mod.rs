@@ -8,7 +8,7 @@ pub mod map;
 pub mod text;
 
 pub use contrast::Contrast;
-pub(crate) use contrast::{embed, epochs};
+pub(crate) use contrast::{embed, epoch_rng, epochs};
 pub use lessons::Course;
 
 use crate::run::{Checkpoints, Logger};

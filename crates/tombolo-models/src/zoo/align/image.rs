@@ -77,6 +77,10 @@ impl ImageHalf for AlignImage {
         self.network.width()
     }
 
+    fn size(&self) -> Option<usize> {
+        None
+    }
+
     fn grid(&self) -> Grid {
         Grid { class: 0, side: self.side }
     }

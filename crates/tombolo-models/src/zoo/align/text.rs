@@ -1,13 +1,13 @@
 //! ALIGN's text half: BERT, its first token taken into the space of pictures.
 
 use candle_core::{Device, Tensor};
-use serde::Deserialize;
 
 use super::Top;
 use crate::error::Result;
-use crate::text::{Bert, BertConfig};
+use crate::text::Bert;
 use crate::zoo::projection::Projection;
 use crate::zoo::vision::host;
+use crate::zoo::words::bert_config;
 use crate::zoo::{Files, TextHalf};
 
 struct AlignText {
@@ -21,39 +21,12 @@ struct AlignText {
 /// If a tensor is missing, left over or of another shape, or the settings make no network.
 pub(super) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> {
     let (settings, tensors) = (&files.settings, &files.tensors);
-    let config: BertConfig = settings.section("text_config")?;
-    let inside: Inside = settings.section("text_config")?;
-    inside.check(&config).map_err(|reason| settings.refused(format!("text_config.{reason}")))?;
+    let config = bert_config(files)?;
     let (hidden, dim) = (config.hidden_size, settings.section::<Top>("")?.projection_dim);
     let bert = Bert::from_tensors(tensors, "text_model.", config, 0, device)?;
     let projection = Projection::read(tensors, "text_projection", hidden, dim, true)?;
-    // The checkpoint has a pooler too, which nothing reads.
-    files.expect_no_others(&[
-        "text_model.embeddings.",
-        "text_model.encoder.",
-        "text_projection",
-    ])?;
+    files.expect_no_others(&["text_model.", "text_projection"])?;
     Ok(Box::new(AlignText { bert, projection }))
-}
-
-#[derive(Deserialize)]
-struct Inside {
-    hidden_act: String,
-}
-
-impl Inside {
-    fn check(&self, config: &BertConfig) -> Result<(), String> {
-        let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-        if self.hidden_act != "gelu" {
-            return Err(format!("hidden_act: expected `gelu`, found `{}`", self.hidden_act));
-        }
-        if heads == 0 || hidden == 0 || hidden % heads != 0 {
-            return Err(format!(
-                "num_attention_heads: expected a divisor of {hidden}, found {heads}"
-            ));
-        }
-        Ok(())
-    }
 }
 
 impl TextHalf for AlignText {

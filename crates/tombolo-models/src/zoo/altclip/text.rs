@@ -7,10 +7,11 @@ use tombolo_kernels::Activation;
 
 use crate::encoder::{FrozenLinear, Norm};
 use crate::error::Result;
-use crate::text::{Bert, BertConfig};
+use crate::text::Bert;
 use crate::zoo::clip::projection_dim;
 use crate::zoo::projection::Projection;
 use crate::zoo::vision::host;
+use crate::zoo::words::bert_config;
 use crate::zoo::{Files, TextHalf};
 
 struct AltClipText {
@@ -26,14 +27,8 @@ struct AltClipText {
 /// If a tensor is missing, left over or of another shape, or the settings make no network.
 pub(crate) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> {
     let (settings, tensors) = (&files.settings, &files.tensors);
-    let config: BertConfig = settings.section("text_config")?;
+    let config = bert_config(files)?;
     let other: Other = settings.section("text_config")?;
-    if other.hidden_act != "gelu" {
-        let found = &other.hidden_act;
-        return Err(
-            settings.refused(format!("text_config.hidden_act: expected `gelu`, found `{found}`"))
-        );
-    }
     let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
     // RoBERTa counts positions from the padding token's id on.
     let first = other.pad_token_id + 1;
@@ -57,7 +52,6 @@ pub(crate) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> 
 
 #[derive(Deserialize)]
 struct Other {
-    hidden_act: String,
     project_dim: usize,
     pad_token_id: usize,
 }

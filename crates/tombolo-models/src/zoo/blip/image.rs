@@ -59,6 +59,11 @@ impl Sight {
     }
 
     /// Width of a state.
+    /// Side of the pictures that it reads.
+    pub(super) fn size(&self) -> usize {
+        self.config.image_size
+    }
+
     pub(super) fn width(&self) -> usize {
         self.config.hidden_size
     }
@@ -139,6 +144,10 @@ impl ImageHalf for BlipImage {
 
     fn width(&self) -> usize {
         self.sight.width()
+    }
+
+    fn size(&self) -> Option<usize> {
+        Some(self.sight.size())
     }
 
     fn grid(&self) -> Grid {

@@ -3,12 +3,12 @@
 use candle_core::Device;
 use tombolo_kernels::Activation;
 
-use super::bert_config;
 use super::image::Sight;
 use crate::encoder::{CrossEncoder, CrossNames, FrozenLinear, Memory};
 use crate::error::Result;
 use crate::text::{BERT_NAMES, BertEmbeddings};
 use crate::zoo::Files;
+use crate::zoo::words::bert_config;
 
 const NAMES: CrossNames = CrossNames {
     layer: BERT_NAMES,
@@ -34,6 +34,11 @@ pub(crate) struct BlipMatching {
 pub(crate) struct Seen(Memory);
 
 impl BlipMatching {
+    /// Side of the pictures that it reads.
+    pub(crate) fn size(&self) -> usize {
+        self.sight.size()
+    }
+
     /// # Errors
     /// If a tensor is missing, left over or of another shape, or the settings make no network.
     pub fn load(files: &Files, device: &Device) -> Result<Self> {

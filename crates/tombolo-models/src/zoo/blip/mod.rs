@@ -11,8 +11,7 @@ mod tests;
 use serde::Deserialize;
 
 use super::vision::VisionConfig;
-use super::{Architecture, Context, Files};
-use crate::error::Result;
+use super::{Architecture, Context};
 use crate::image::processor;
 use crate::text::BertConfig;
 pub(crate) use matching::BlipMatching;
@@ -53,27 +52,4 @@ pub(crate) const BLIP: Architecture = Architecture {
 #[derive(Deserialize)]
 struct Top {
     image_text_hidden_size: usize,
-}
-
-#[derive(Deserialize)]
-struct Inside {
-    hidden_act: String,
-}
-
-/// The settings of the text encoder.
-///
-/// # Errors
-/// If they make no network.
-fn bert_config(files: &Files) -> Result<BertConfig> {
-    let config: BertConfig = files.settings.section("text_config")?;
-    let Inside { hidden_act } = files.settings.section("text_config")?;
-    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-    let reason = if hidden_act != "gelu" {
-        format!("text_config.hidden_act: expected `gelu`, found `{hidden_act}`")
-    } else if heads == 0 || hidden == 0 || hidden % heads != 0 {
-        format!("text_config.num_attention_heads: expected a divisor of {hidden}, found {heads}")
-    } else {
-        return Ok(config);
-    };
-    Err(files.settings.refused(reason))
 }

@@ -2,11 +2,12 @@
 
 use candle_core::{Device, Tensor};
 
-use super::{Top, bert_config};
+use super::Top;
 use crate::error::Result;
 use crate::text::Bert;
 use crate::zoo::projection::Projection;
 use crate::zoo::vision::host;
+use crate::zoo::words::bert_config;
 use crate::zoo::{Files, TextHalf};
 
 struct BlipText {
@@ -24,6 +25,7 @@ pub(super) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> 
     let dim = files.settings.section::<Top>("")?.image_text_hidden_size;
     let bert = Bert::from_tensors(tensors, "text_encoder.", config, 0, device)?;
     let projection = Projection::read(tensors, "text_proj", hidden, dim, true)?;
+    files.expect_no_others_but(".crossattention.", &["text_encoder.", "text_proj"])?;
     Ok(Box::new(BlipText { bert, projection }))
 }
 

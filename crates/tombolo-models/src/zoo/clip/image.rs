@@ -62,6 +62,10 @@ impl ImageHalf for ClipImage {
         self.vision.config.hidden_size
     }
 
+    fn size(&self) -> Option<usize> {
+        Some(self.vision.config.image_size)
+    }
+
     fn grid(&self) -> Grid {
         Grid { class: 1, side: self.vision.config.side() }
     }

@@ -126,6 +126,10 @@ impl ImageHalf for ResNet {
         self.width
     }
 
+    fn size(&self) -> Option<usize> {
+        Some(self.size)
+    }
+
     fn grid(&self) -> Grid {
         Grid { class: 0, side: self.size / STRIDE }
     }

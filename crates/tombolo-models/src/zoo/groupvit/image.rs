@@ -128,6 +128,10 @@ impl ImageHalf for GroupVitImage {
         self.config.hidden_size
     }
 
+    fn size(&self) -> Option<usize> {
+        Some(self.config.image_size)
+    }
+
     fn grid(&self) -> Grid {
         Grid { class: 0, side: self.config.side() }
     }

@@ -196,8 +196,12 @@ pub(crate) fn preprocess(settings: &Settings, size: usize) -> Result<Option<Prep
         }
     };
     let filter = match transform.interpolation.as_deref() {
+        None | Some("bicubic") => Filter::Bicubic,
         Some("bilinear") => Filter::Bilinear,
-        _ => Filter::Bicubic,
+        Some(found) => {
+            let reason = "preprocess_cfg.interpolation: expected bicubic or bilinear, found";
+            return Err(settings.refused(format!("{reason} {found}")));
+        }
     };
     let default = processor::clip(size);
     let (mean, std) =

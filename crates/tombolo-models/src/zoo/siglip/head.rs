@@ -1,7 +1,7 @@
 //! SigLIP's pooling: a learned query attends to all cells, and an MLP follows.
 
 use rayon::prelude::*;
-use tombolo_kernels::Activation;
+use tombolo_kernels::{Activation, attend_over};
 
 use crate::checkpoint::{CheckpointError, MappedTensors};
 use crate::encoder::{FrozenLinear, Norm};
@@ -9,7 +9,7 @@ use crate::zoo::vision::VisionConfig;
 
 /// y = a + MLP(norm(a)), a = output(attention(query, cells)).
 pub(super) struct Head {
-    /// The query of each head side by side, divided by √(width of a head): it is the same for every picture.
+    /// The query of each head side by side: it is the same for every picture.
     query: Vec<f32>,
     keys_values: FrozenLinear,
     output: FrozenLinear,
@@ -34,9 +34,8 @@ impl Head {
         let weight = tensors.get(&name("attention.in_proj_weight"), &[3 * hidden, hidden])?;
         let bias = tensors.get(&name("attention.in_proj_bias"), &[3 * hidden])?;
         let probe = tensors.get(&name("probe"), &[1, 1, hidden])?;
-        let scale = ((hidden / heads) as f32).sqrt().recip();
         let rows = weight[..hidden * hidden].chunks_exact(hidden).zip(&bias[..hidden]);
-        let query = rows.map(|(row, b)| scale * (b + dot(row, &probe))).collect();
+        let query = rows.map(|(row, b)| b + dot(row, &probe)).collect();
         let keys_values = weight.part(hidden * hidden..3 * hidden * hidden);
         Ok(Self {
             query,
@@ -58,7 +57,7 @@ impl Head {
             |(out, states)| {
                 let mut keys_values = vec![0.0; 2 * states.len()];
                 self.keys_values.forward(states, Activation::Identity, false, &mut keys_values);
-                self.attend(&keys_values, out);
+                attend_over(&self.query, &keys_values, hidden, self.heads, out);
             },
         );
         let mut out = vec![0.0; attended.len()];
@@ -69,25 +68,6 @@ impl Head {
         self.expand.forward(&normed, self.activation, false, &mut inner);
         self.contract.forward(&inner, Activation::Identity, true, &mut out);
         out
-    }
-
-    /// `keys_values`: `[cells, 2 · hidden]`, keys before values. `out`: `[hidden]`, zero.
-    fn attend(&self, keys_values: &[f32], out: &mut [f32]) {
-        let hidden = self.query.len();
-        let width = hidden / self.heads;
-        for (head, out) in out.chunks_exact_mut(width).enumerate() {
-            let query = &self.query[head * width..][..width];
-            let rows = || keys_values.chunks_exact(2 * hidden);
-            let scores: Vec<f32> =
-                rows().map(|row| dot(query, &row[head * width..][..width])).collect();
-            let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let weights: Vec<f32> = scores.iter().map(|score| (score - most).exp()).collect();
-            let sum: f32 = weights.iter().sum();
-            for (row, weight) in rows().zip(weights) {
-                let values = &row[hidden + head * width..][..width];
-                out.iter_mut().zip(values).for_each(|(out, v)| *out += weight / sum * v);
-            }
-        }
     }
 }
 

@@ -64,6 +64,10 @@ impl ImageHalf for SiglipImage {
         self.vision.config.hidden_size
     }
 
+    fn size(&self) -> Option<usize> {
+        Some(self.vision.config.image_size)
+    }
+
     fn grid(&self) -> Grid {
         Grid { class: 0, side: self.vision.config.side() }
     }

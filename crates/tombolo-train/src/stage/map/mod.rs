@@ -7,13 +7,11 @@ pub(super) mod graph;
 pub(super) mod training;
 
 use candle_core::Device;
-use rand::seq::SliceRandom;
 use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::error::{Result, TrainError};
-use crate::settings::{Group, MapKind, MapSettings};
-use crate::stage::contrast::epoch_rng;
+use crate::settings::{MapKind, MapSettings};
 use crate::stage::lessons::Lessons;
 use crate::stage::{Context, Course};
 
@@ -82,50 +80,5 @@ pub fn train(task: &Task<'_>, context: &mut Context<'_>) -> Result<Found> {
         MapKind::Cca => &closed::Cca,
         MapKind::Linear | MapKind::Mlp => &training::Trained,
     };
-    if (1..pairs.texts.len()).contains(&task.settings.pairs) {
-        let chosen = few(pairs.image_of_text, task.settings.pairs, context.seed);
-        let texts = pairs.texts.select(&chosen);
-        let image_of_text: Vec<usize> =
-            chosen.iter().map(|&text| pairs.image_of_text[text]).collect();
-        let groups = pairs.course.map(|course| course.group_of_text);
-        let groups: Vec<Group> =
-            groups.iter().flat_map(|groups| chosen.iter().map(move |&text| groups[text])).collect();
-        let course = pairs.course.map(|course| Course { group_of_text: &groups, ..course });
-        let pairs = TrainingPairs { texts: &texts, image_of_text: &image_of_text, course, ..pairs };
-        return form.find(&Task { pairs, ..*task }, context);
-    }
     form.find(task, context)
-}
-
-/// `count` of the texts, drawn at random; no image gets another text before every image has as many.
-fn few(image_of_text: &[usize], count: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..image_of_text.len()).collect();
-    order.shuffle(&mut epoch_rng(seed, "pairs", 0));
-    let mut seen = std::collections::HashMap::new();
-    let mut ranked: Vec<(usize, usize)> = order
-        .into_iter()
-        .map(|text| {
-            let rank = seen.entry(image_of_text[text]).or_insert(0);
-            *rank += 1;
-            (*rank, text)
-        })
-        .collect();
-    ranked.sort_by_key(|&(rank, _)| rank);
-    ranked.into_iter().take(count).map(|(_, text)| text).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::few;
-
-    #[test]
-    fn few_pairs_spread_over_the_images() {
-        let image_of_text = [0, 0, 0, 1, 1, 1, 2, 2, 2];
-        let chosen = few(&image_of_text, 3, 7);
-        let mut images: Vec<usize> = chosen.iter().map(|&text| image_of_text[text]).collect();
-        images.sort_unstable();
-        assert_eq!(images, [0, 1, 2]);
-        assert_eq!(few(&image_of_text, 9, 7).len(), 9);
-        assert_ne!(few(&image_of_text, 3, 8), chosen);
-    }
 }

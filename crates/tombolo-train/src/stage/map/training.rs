@@ -35,29 +35,42 @@ pub(super) struct Trained;
 
 impl Form for Trained {
     fn find(&self, task: &Task<'_>, context: &mut Context<'_>) -> Result<Found> {
-        let members = (0..task.settings.members).map(|member| member_of(task, member, context));
+        let TrainingPairs { image_of_text, course, .. } = task.pairs;
+        let lessons = Lessons::new(image_of_text, course, task.settings.epochs, context.seed);
+        let members =
+            (0..task.settings.members).map(|member| member_of(task, &lessons, member, context));
         let map = Map::side_by_side(members.collect::<Result<_>>()?);
         Ok(Found { map, regularisation: None })
     }
 }
 
 /// Trains one member, or takes it as an interrupted run left it.
-fn member_of(task: &Task<'_>, member: usize, context: &mut Context<'_>) -> Result<Map> {
-    // The lower half of the seeds is for users to name.
-    let seed = context.seed ^ ((member as u64) << 32);
-    let training = Training::new(&task.pairs, task.settings, task.device, seed)?;
-    let name = format!("{STAGE}-{member}");
-    let tensors = match context.checkpoints.load(&name)? {
+fn member_of(
+    task: &Task<'_>,
+    lessons: &Lessons,
+    member: usize,
+    context: &mut Context<'_>,
+) -> Result<Map> {
+    let done = format!("{STAGE}-{member}");
+    let tensors = match context.checkpoints.load(&done)? {
         Some((_, tensors)) => tensors,
         None => {
+            // The lower half of the seeds is for users to name.
+            let seed = context.seed ^ ((member as u64) << 32);
+            let training = Training::new(&task.pairs, lessons, task.settings, task.device, seed)?;
             let tensors = training.run(member, context)?;
-            context.checkpoints.save(&name, task.settings.epochs, &tensors)?;
-            context.checkpoints.discard(STAGE)?;
+            context.checkpoints.save(&done, task.settings.epochs, &tensors)?;
+            context.checkpoints.discard(&in_progress(member))?;
             tensors
         }
     };
     let config = training_config(&task.pairs, task.settings);
     Ok(Map::from_weights(&config, &Weights::fixed(tensors, task.device)?)?)
+}
+
+/// The checkpoint of a member in training.
+fn in_progress(member: usize) -> String {
+    format!("{STAGE}-{member}-in-progress")
 }
 
 /// The sizes of one member.
@@ -118,12 +131,13 @@ struct Training<'a> {
     average: Weights,
     optimizer: AdamW,
     pass: Box<dyn Pass + 'a>,
-    lessons: Lessons,
+    lessons: &'a Lessons,
 }
 
 impl<'a> Training<'a> {
     fn new(
         pairs: &TrainingPairs<'a>,
+        lessons: &'a Lessons,
         settings: &'a MapSettings,
         device: &Device,
         seed: u64,
@@ -137,13 +151,12 @@ impl<'a> Training<'a> {
             true => Box::new(fused::Fused::new(pairs, &standards, &weights, settings)),
             false => Box::new(graph::Graph::new(pairs, map, scalars, settings)?),
         };
-        let lessons = Lessons::new(pairs.image_of_text, pairs.course, settings.epochs, seed);
         Ok(Self { settings, weights, average, optimizer, pass, lessons })
     }
 
     /// Trains the member at this place; its epochs are counted on from those of the members before it.
     fn run(mut self, member: usize, context: &mut Context<'_>) -> Result<Tensors> {
-        let first = self.resume(context)?;
+        let first = self.resume(member, context)?;
         let MapSettings { epochs, batch, members, .. } = *self.settings;
         let (before, steps) = (member * epochs, self.lessons.steps(epochs, batch));
         context.logger.rewind(STAGE, before + first)?;
@@ -168,7 +181,7 @@ impl<'a> Training<'a> {
             }
             if (epoch + 1) % 10 == 0 {
                 let state = checkpoint(&self.sets(), &self.optimizer)?;
-                context.checkpoints.save(STAGE, epoch + 1, &state)?;
+                context.checkpoints.save(&in_progress(member), epoch + 1, &state)?;
             }
         }
         host(&self.average.variables())
@@ -188,8 +201,10 @@ impl<'a> Training<'a> {
     }
 
     /// Takes up the last checkpoint; returns the epoch to go on with.
-    fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
-        let Some((epoch, state)) = context.checkpoints.load(STAGE)? else { return Ok(0) };
+    fn resume(&mut self, member: usize, context: &Context<'_>) -> Result<usize> {
+        let Some((epoch, state)) = context.checkpoints.load(&in_progress(member))? else {
+            return Ok(0);
+        };
         restore(&self.sets(), &mut self.optimizer, &state)?;
         Ok(epoch)
     }
@@ -225,7 +240,8 @@ mod tests {
         let image_of_text: Vec<usize> = (0..60).map(|text| text / 2).collect();
         let (image_of_text, course) = (&image_of_text[..], None);
         let pairs = TrainingPairs { texts: &texts, images: &images, image_of_text, course };
-        let mut training = Training::new(&pairs, settings, &Device::Cpu, 3).unwrap();
+        let lessons = Lessons::new(image_of_text, None, settings.epochs, 3);
+        let mut training = Training::new(&pairs, &lessons, settings, &Device::Cpu, 3).unwrap();
         if !fused {
             let fit = |matrix: &EmbeddingMatrix| Standardise::fit(matrix.as_slice(), DIM);
             let standards = [("text", fit(&texts)), ("image", fit(&images))];
