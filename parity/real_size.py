@@ -157,10 +157,7 @@ def matching(model, processor, words, paths, text, program, folder):
 def main(name, folder, program):
     (folder / "model").mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(os.cpu_count())
-    real.PHOTOS = PHOTOS
-    paths, texts = real.photos(folder / "photos"), real.captions()[:CAPTIONS]
-    for path in paths:
-        Image.open(path).resize((SIDES[name], SIDES[name]), Image.BICUBIC).save(path)
+    paths, texts = real.photos(folder / "photos", PHOTOS, (SIDES[name], SIDES[name])), real.captions()[:CAPTIONS]
     pictures = [Image.open(path).convert("RGB") for path in paths]
     model, processor, words = {"align": align, "groupvit": groupvit, "blip": blip}[name](folder / "model", pictures, texts)
     model.save_pretrained(folder / "model")

@@ -37,8 +37,9 @@ def other(name):
         import real
         import real_size
         from PIL import Image
-        real.PHOTOS = real_size.PHOTOS
-        pictures = [Image.open(path).convert("RGB") for path in real.photos(folder.parent / "photos")]
+        side = real_size.SIDES[name]
+        photos = real.photos(folder.parent / f"photos-of-{name}", real_size.PHOTOS, (side, side))
+        pictures = [Image.open(path).convert("RGB") for path in photos]
         model, processor, _ = getattr(real_size, name)(folder, pictures, real.captions())
         model.save_pretrained(folder)
         processor.save_pretrained(folder)

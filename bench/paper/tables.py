@@ -8,7 +8,7 @@ answer among the first K. all-MiniLM-L6-v2, on which two of our models stand, wa
 """
 
 RANDOM = """
-**These weights are random.** The public ones could not be fetched where this was run; architectures, sizes, preprocessing and tokenizers are those of the real models, figures mean nothing until real weights are given
+**These weights are random.** The public ones could not be fetched where this was run; architectures, sizes and preprocessing are those of the real models, vocabularies are made up (CLIP's and GroupViT's are real), and figures mean nothing until real weights are given
 (`bench/paper.sh --weights CLIP=hf:openai/clip-vit-base-patch32`). The first {photos} photos of val alone.
 """
 
