@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::host::{operand, with_values};
 use crate::panels::Panels;
 use crate::product::{Matrix, block_product};
+use crate::sequences::{split, split_mut};
 use crate::softmax::{masked_softmax, softmax_gradient, softmax_rows};
 use crate::tiles::Rows;
 
@@ -182,28 +183,6 @@ impl Geometry {
             scratch.panels.product(weights, &mut out[head * self.head_dim..], self.dim);
         }
     }
-}
-
-/// Cuts a slice into the rows of each sequence, rows being `width` wide.
-fn split_mut<'a>(mut values: &'a mut [f32], lengths: &[usize], width: usize) -> Vec<&'a mut [f32]> {
-    let mut parts = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (part, rest) = values.split_at_mut(length * width);
-        parts.push(part);
-        values = rest;
-    }
-    parts
-}
-
-/// As [`split_mut`], to read.
-fn split<'a>(mut values: &'a [f32], lengths: &[usize], width: usize) -> Vec<&'a [f32]> {
-    let mut parts = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (part, rest) = values.split_at(length * width);
-        parts.push(part);
-        values = rest;
-    }
-    parts
 }
 
 struct Attention {

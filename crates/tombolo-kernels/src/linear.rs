@@ -132,7 +132,7 @@ impl CustomOp3 for LinearOp {
 }
 
 /// The sum of the rows, `dim` wide.
-fn column_sums(rows: &[f32], dim: usize) -> Vec<f32> {
+pub(crate) fn column_sums(rows: &[f32], dim: usize) -> Vec<f32> {
     let partial: Vec<Vec<f32>> = rows
         .par_chunks(ROWS * dim)
         .map(|rows| {

@@ -57,18 +57,31 @@ impl Panels {
 
     /// `out` = `rows` · B, rows of the result `stride` apart, without the columns of padding.
     pub(crate) fn product(&self, rows: Rows<'_>, out: &mut [f32], stride: usize) {
-        self.columns_of_product(self.columns, rows, out, stride);
+        self.columns_of_product(self.columns, rows, Finish::NONE, out, stride);
+    }
+
+    /// `out` += `rows` · B, rows of the result one after the other.
+    pub(crate) fn add_product(&self, rows: Rows<'_>, out: &mut [f32]) {
+        let finish = Finish { accumulate: true, ..Finish::NONE };
+        self.columns_of_product(self.columns, rows, finish, out, self.columns);
     }
 
     /// `out` = `rows` · B with the columns of padding: `[rows, padded columns]`.
     pub(crate) fn padded_product(&self, rows: Rows<'_>, out: &mut [f32]) {
         let columns = self.padded_columns();
-        self.columns_of_product(columns, rows, out, columns);
+        self.columns_of_product(columns, rows, Finish::NONE, out, columns);
     }
 
-    fn columns_of_product(&self, columns: usize, rows: Rows<'_>, out: &mut [f32], stride: usize) {
+    fn columns_of_product(
+        &self,
+        columns: usize,
+        rows: Rows<'_>,
+        finish: Finish<'_>,
+        out: &mut [f32],
+        stride: usize,
+    ) {
         let panel = self.depth * self.isa.tile_columns();
         let panels = |index: usize| &self.values[index * panel..][..panel];
-        product(self.isa, rows, columns, panels, Finish::NONE, Places::plain(stride), out);
+        product(self.isa, rows, columns, panels, finish, Places::plain(stride), out);
     }
 }

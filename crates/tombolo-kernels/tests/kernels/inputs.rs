@@ -1,4 +1,4 @@
-//! Seeded inputs, and gradients by finite differences.
+//! Seeded inputs, and gradients by finite differences and by two forms.
 
 use candle_core::{Device, Result, Tensor, Var};
 
@@ -39,4 +39,26 @@ pub fn check_gradient(x: &Tensor, f: impl Fn(&Tensor) -> Result<Tensor>) {
         let difference = (numeric - gradient[i]).abs();
         assert!(difference < 2e-2 * (1.0 + numeric.abs()), "{i}: {numeric}, {}", gradient[i]);
     }
+}
+
+pub fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len());
+    for (place, (f, e)) in found.iter().zip(expected).enumerate() {
+        let allowed = tolerance * (1.0 + e.abs());
+        assert!((f - e).abs() <= allowed, "at {place}: expected {e}, found {f}");
+    }
+}
+
+pub type Form<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
+
+/// The gradients of the same loss by two forms of an operation.
+pub fn compare_gradients(x: &Tensor, forms: [Form<'_>; 2]) {
+    let gradient = |form: Form<'_>| {
+        let var = Var::from_tensor(x).unwrap();
+        let out = form(&var).unwrap();
+        let weight = tensor(out.dims(), 98);
+        let gradients = (out * weight).unwrap().sum_all().unwrap().backward().unwrap();
+        flat(gradients.get(&var).unwrap())
+    };
+    assert_close(&gradient(forms[0]), &gradient(forms[1]), 1e-3);
 }

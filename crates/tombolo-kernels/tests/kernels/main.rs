@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod frozen;
+mod gru;
 mod inputs;
 mod operations;
 mod training;

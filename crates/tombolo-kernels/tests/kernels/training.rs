@@ -10,29 +10,7 @@ use tombolo_kernels::{
     unit_norm_composed, unit_norm_gradient, with_values_mut,
 };
 
-use crate::inputs::{check_gradient, flat, tensor, values};
-
-fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
-    assert_eq!(found.len(), expected.len());
-    for (place, (f, e)) in found.iter().zip(expected).enumerate() {
-        let allowed = tolerance * (1.0 + e.abs());
-        assert!((f - e).abs() <= allowed, "at {place}: expected {e}, found {f}");
-    }
-}
-
-type Form<'a> = &'a dyn Fn(&Tensor) -> Result<Tensor>;
-
-/// The gradients of the same loss by two forms of an operation.
-fn compare_gradients(x: &Tensor, forms: [Form<'_>; 2]) {
-    let gradient = |form: Form<'_>| {
-        let var = Var::from_tensor(x).unwrap();
-        let out = form(&var).unwrap();
-        let weight = tensor(out.dims(), 98);
-        let gradients = (out * weight).unwrap().sum_all().unwrap().backward().unwrap();
-        flat(gradients.get(&var).unwrap())
-    };
-    assert_close(&gradient(forms[0]), &gradient(forms[1]), 1e-3);
-}
+use crate::inputs::{assert_close, check_gradient, compare_gradients, flat, tensor, values};
 
 fn mask(rows: usize, cols: usize, seed: u32) -> Tensor {
     let chosen =
