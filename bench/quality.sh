@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Trains what docs/results.md compares and writes it anew, with its plots: bench/quality.sh [--only GROUP]... [--seeds 0,1,2] [--write]
 #
-# Needs what bench/run.sh needs, and Flickr8K (TOMBOLO_FLICKR8K). Every run is kept in BENCH_HOME/quality and not trained
-# again; --write trains nothing and writes what is there. All groups with three seeds take about half a day on two cores.
+# Needs what bench/run.sh needs, and Flickr8K (TOMBOLO_FLICKR8K). The figures of every run are kept in bench/quality/results.json, and what
+# is there is not trained again (remove the file to train all anew); runs themselves lie in BENCH_HOME/quality. --write trains nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -13,9 +13,8 @@ import measure
 import report
 import rows
 
-
-# The seeds whose models are summed.
-ENSEMBLE = (0, 1, 2)
+# The seeds that a figure is the mean over, and whose models are summed.
+SEEDS = (0, 1, 2)
 
 
 def processor_seconds():
@@ -24,62 +23,88 @@ def processor_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
+class Results:
+    """What is known of the rows, kept beside this file: a run is large and may go, its figures stay."""
+
+    def __init__(self, path):
+        self.path = path
+        self.known = json.loads(path.read_text()) if path.exists() else {}
+
+    def of(self, row, seed):
+        """The result of a row, if there is one with the row's settings of today."""
+        result = self.known.get(row.name, {}).get(str(seed))
+        return result if result and result["settings"] == row.settings else None
+
+    def add(self, row, seed, result):
+        self.known.setdefault(row.name, {})[str(seed)] = {"settings": row.settings, **result}
+        self.path.write_text("{\n" + ",\n".join(self.lines()) + "\n}\n")
+
+    def lines(self):
+        """A line a run, so that changes can be read."""
+        for name in sorted(self.known):
+            runs = ",\n".join(f"  {json.dumps(seed)}: {json.dumps(run)}" for seed, run in sorted(self.known[name].items()))
+            yield f"{json.dumps(name)}: {{\n{runs}\n}}"
+
+
 class Bench:
     def __init__(self, arguments):
         self.tombolo, self.flickr8k = arguments.tombolo.resolve(), arguments.flickr8k.resolve()
         self.runs, self.seeds = arguments.runs, arguments.seeds
         self.runs.mkdir(parents=True, exist_ok=True)
+        self.known = Results(Path(__file__).with_name("results.json"))
 
     def folder(self, name, seed):
         return self.runs / f"{name}-{seed}"
 
     def results(self, row):
         """What is known of a row: one result a seed."""
-        seeds = ["all"] if row.ensemble else self.seeds
-        files = [self.folder(row.name, seed) / "result.json" for seed in seeds]
-        return [json.loads(file.read_text()) for file in files if file.exists()]
+        seeds = ["all"] if row.ensemble else SEEDS
+        return [result for seed in seeds if (result := self.known.of(row, seed))]
 
     def train(self, row):
         if row.ensemble:
             return self.sum_up(row)
         for seed in self.seeds:
-            folder = self.folder(row.name, seed)
-            if not (folder / "result.json").exists():
-                print(f"{row.name}, seed {seed}", file=sys.stderr, flush=True)
-                self.train_one(row, seed, folder)
+            if not self.known.of(row, seed):
+                self.train_one(row, seed)
 
-    def train_one(self, row, seed, folder):
+    def train_one(self, row, seed):
+        """Trains a row, and before it the row that it starts from where that run is gone."""
+        if row.start and not self.folder(row.start, seed).exists():
+            self.train_one(rows.named(row.start), seed)
+        folder = self.folder(row.name, seed)
+        print(f"{row.name}, seed {seed}", file=sys.stderr, flush=True)
         start = ["--model", self.folder(row.start, seed)] if row.start else []
         settings = [part for setting in row.settings for part in ("--set", setting)]
         command = [self.tombolo, "train", f"flickr8k:{self.flickr8k}", "--out", folder, "--stages", ",".join(row.stages),
                    "--seed", str(seed), "--quiet", "--resume", *start, *settings]
-        if folder.exists():  # Trained, and cut off before its result was written.
+        if folder.exists():  # Trained, and cut off before its result was written; or with other settings.
             shutil.rmtree(folder)
         started = processor_seconds()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = processor_seconds() - started
         model = tomllib.loads((folder / "model.toml").read_text())
-        result = {"metrics": model["metrics"], "seconds": seconds, "parameters": measure.parameters(folder, row.stages),
-                  "regularisation": model["training"]["settings"]["map"]["regularisation"]}
-        (folder / "result.json").write_text(json.dumps(result))
+        self.known.add(row, seed, {
+            "metrics": model["metrics"], "seconds": round(seconds, 1), "parameters": measure.parameters(folder, row.stages),
+            "regularisation": model["training"]["settings"]["map"]["regularisation"]})
 
     def sum_up(self, row):
-        folder = self.folder(row.name, "all")
-        members = [self.folder(row.ensemble, seed) for seed in ENSEMBLE]
-        if (folder / "result.json").exists() or not all((member / "result.json").exists() for member in members):
+        """The figures of an ensemble, where its members' runs are there."""
+        member = rows.named(row.ensemble)
+        parts = [self.known.of(member, seed) for seed in SEEDS]
+        members = [self.folder(row.ensemble, seed) for seed in SEEDS]
+        if self.known.of(row, "all") or not all(parts) or not all(member.exists() for member in members):
             return
-        folder.mkdir(exist_ok=True)
-        parts = [json.loads((member / "result.json").read_text()) for member in members]
+        print(row.name, file=sys.stderr, flush=True)
         total = {key: sum(part[key] for part in parts) for key in ("seconds", "parameters")}
-        metrics = measure.ensemble(self.tombolo, self.flickr8k, members)
-        (folder / "result.json").write_text(json.dumps({"metrics": metrics, **total}))
+        self.known.add(row, "all", {"metrics": measure.ensemble(self.tombolo, self.flickr8k, members), **total})
 
 
 def main():
     parser = argparse.ArgumentParser()
     for name in ("tombolo", "flickr8k", "runs", "docs"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=list(SEEDS))
     parser.add_argument("--only", action="append")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
@@ -89,7 +114,6 @@ def main():
             raise SystemExit(f"no such group: {name}; there are: {', '.join(names)}")
     bench = Bench(arguments)
     if not arguments.write:
-        bench.train(rows.GROUPS[0].rows[0])
         for group in rows.GROUPS:
             if not arguments.only or group.name in arguments.only:
                 for row in group.rows:
