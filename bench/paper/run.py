@@ -20,40 +20,50 @@ class Paper:
         self.folder = (arguments.home / "paper").resolve()
         self.flickr8k = f"flickr8k:{arguments.flickr8k.resolve()}"
         self.karpathy = arguments.flickr8k.resolve() / "dataset_flickr8k.json"
-        self.fg, self.coco = arguments.fg, arguments.coco
+        self.fg, self.coco, self.only = arguments.fg, arguments.coco, arguments.only
         self.weights = dict(pair.split("=", 1) for pair in arguments.weights)
         unknown = set(self.weights) - set(BASELINES)
         if unknown:
             raise SystemExit(f"--weights: expected one of {', '.join(BASELINES)}, found {', '.join(sorted(unknown))}")
+
+    def wants(self, part):
+        return not self.only or part in self.only
 
     def run(self, *arguments):
         print("tombolo", *arguments, file=sys.stderr, flush=True)
         subprocess.run([self.tombolo, *arguments], check=True, stdout=subprocess.DEVNULL)
 
     def evaluate(self, name, datasets, models, *more):
-        """One result a model and data set, from the file that `tombolo eval` writes; kept from an earlier run. `models`: their MODEL by name."""
-        out = self.folder / name
-        if not (out / "results.json").exists():
+        """One result a model and data set, from the file that `tombolo eval` writes, kept from an earlier run of the same; none if this
+        part is not wanted and was never run. `models`: their MODEL by name."""
+        out, asked = self.folder / name, self.folder / f"{name}.asked.json"
+        flags = [part for model in models.values() for part in ("--model", str(model))]
+        command = [*map(str, datasets), *flags, *more]
+        known = (out / "results.json").exists() and asked.exists() and json.loads(asked.read_text()) == command
+        if not models or not (known or self.wants(name)):
+            return []
+        if not known:
             shutil.rmtree(out, ignore_errors=True)
-            flags = [part for model in models.values() for part in ("--model", model)]
-            self.run("eval", *datasets, *flags, *more, "--out", f"{out}/")
+            self.run("eval", *command, "--out", f"{out}/")
+            asked.write_text(json.dumps(command))
         results = json.loads((out / "results.json").read_text())["evaluations"]
         names = {str(model): label for label, model in models.items()}
         return [result | {"model": names[result["model"]]} for result in results]
 
     def trained(self, name, dataset, *settings):
         run = self.folder / name
-        if not (run / "model.toml").exists():
+        needed = any(map(self.wants, ("ours", "perturbed", "fine-grained", "zero-shot")))
+        if needed and not (run / "model.toml").exists():
             self.run("train", dataset, "--out", run, "--seed", "0", "--resume", *settings)
         return run
 
     def baselines(self):
-        """The baselines with weights, and those with random ones."""
+        """The baselines with weights, and those with random ones, made where they are wanted."""
         random = {}
         for name in BASELINES:
             if name not in self.weights:
                 folder = self.folder / "random" / name
-                if not (folder / "config.json").exists():
+                if not (folder / "config.json").exists() and self.wants("random"):
                     print(f"random weights of {name}", file=sys.stderr, flush=True)
                     subprocess.run([sys.executable, Path(__file__).parent / "random_models.py", name, folder], check=True)
                 random[name] = folder
@@ -74,35 +84,39 @@ class Paper:
         return f"karpathy:{path},images={self.karpathy.parent / 'images'}"
 
 
+PARTS = ("random", "baselines", "ours", "perturbed", "fine-grained", "emoji", "zero-shot")
+
+
+def found(paper):
+    """The results of each part, those that are not wanted now from an earlier run."""
+    real, random = paper.baselines()
+    ours = paper.ours()
+    results = {
+        "random": paper.evaluate("random", [paper.few()], random, "--split", "val"),
+        "baselines": paper.evaluate("baselines", [paper.flickr8k], real, "--split", "val"),
+        "ours": paper.evaluate("ours", [paper.flickr8k], ours, "--split", "val"),
+        "perturbed": paper.evaluate("perturbed", [paper.flickr8k], ours, "--split", "val", "--perturb", "all"),
+        "emoji": paper.evaluate("emoji", ["emoji"], {"emoji-starter": "emoji-starter"}, "--perturb", "all"),
+    }
+    if paper.fg.exists():
+        few = [f"{paper.flickr8k},fg={paper.fg.resolve()}"]
+        results["fine-grained"] = paper.evaluate("fine-grained", few, ours, "--split", "val", "--perturb", "all")
+    if paper.coco:
+        coco = paper.trained("coco", f"coco:{Path(paper.coco).resolve()}") if paper.wants("zero-shot") else None
+        results["zero-shot"] = paper.evaluate("zero-shot", [paper.flickr8k], {"trained on COCO": coco} if coco else {}, "--split", "val")
+    return results
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ("tombolo", "home", "docs", "flickr8k", "fg"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--coco", default="")
     parser.add_argument("--weights", action="append", default=[])
-    parser.add_argument("--only", action="append", choices=["baselines", "ours", "perturbed", "fine-grained", "emoji", "zero-shot"])
+    parser.add_argument("--only", action="append", choices=PARTS)
     arguments = parser.parse_args()
     paper = Paper(arguments)
-    wanted = lambda part: not arguments.only or part in arguments.only
-    found = {}
-    if wanted("baselines"):
-        real, random = paper.baselines()
-        found["random"] = paper.evaluate("random-baselines", [paper.few()], random, "--split", "val") if random else []
-        found["baselines"] = paper.evaluate("baselines", [paper.flickr8k], real, "--split", "val") if real else []
-    if any(wanted(part) for part in ("ours", "perturbed", "fine-grained", "zero-shot")):
-        ours = paper.ours()
-        found["ours"] = paper.evaluate("ours", [paper.flickr8k], ours, "--split", "val")
-        if wanted("perturbed"):
-            found["perturbed"] = paper.evaluate("perturbed", [paper.flickr8k], ours, "--split", "val", "--perturb", "all")
-        if wanted("fine-grained") and paper.fg.exists():
-            few = [f"{paper.flickr8k},fg={paper.fg.resolve()}"]
-            found["fine-grained"] = paper.evaluate("fine-grained", few, ours, "--split", "val", "--perturb", "all")
-        if wanted("zero-shot") and paper.coco:
-            coco = paper.trained("coco", f"coco:{Path(paper.coco).resolve()}")
-            found["zero-shot"] = paper.evaluate("zero-shot", [paper.flickr8k], {"trained on COCO": coco}, "--split", "val")
-    if wanted("emoji"):
-        found["emoji"] = paper.evaluate("emoji", ["emoji"], {"emoji-starter": "emoji-starter"}, "--perturb", "all")
-    (arguments.docs / "paper.md").write_text(tables.document(found, RANDOM_PHOTOS))
+    (arguments.docs / "paper.md").write_text(tables.document(found(paper), RANDOM_PHOTOS))
 
 
 if __name__ == "__main__":
