@@ -36,7 +36,9 @@ pub use encoder::{BoxError, GalleryMap, ImageEncoder};
 pub use error::SearchError;
 pub use expression::{Expression, ExpressionError, Term};
 pub use filter::{Filter, Orientation};
-pub use index::{IndexItem, IndexOptions, IndexSummary, ItemList, Progress, Shard, Skipped};
+pub use index::{
+    IndexItem, IndexOptions, IndexSummary, ItemList, Progress, Shard, Skipped, absolute,
+};
 #[cfg(feature = "hnsw")]
 pub use library::LinkOptions;
 pub use library::{

@@ -6,19 +6,6 @@ use std::path::{Path, PathBuf};
 
 use crate::DataError;
 
-/// Extensions of the formats that this crate decodes.
-const PHOTO_EXTENSIONS: &[&str] = if cfg!(feature = "heif") {
-    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"]
-} else {
-    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"]
-};
-
-/// Whether a file's name says that it is a photo.
-pub(super) fn is_photo(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|found| PHOTO_EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(found)))
-}
-
 /// Answers whether a file exists.
 #[derive(Default)]
 pub(super) struct Listings {

@@ -9,6 +9,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::collection::{Builder, FoundImage};
 use super::{Collection, ImageSource, Split, files};
+use crate::image::is_photo;
 use crate::{DataError, Place};
 
 /// Reads `folder`.
@@ -21,7 +22,7 @@ pub(super) fn open(folder: &Path) -> Result<Collection, DataError> {
             path: error.path().unwrap_or(folder).to_owned(),
             source: error.into(),
         })?;
-        if entry.file_type().is_file() && files::is_photo(entry.path()) {
+        if entry.file_type().is_file() && is_photo(entry.path()) {
             add(&mut builder, folder, entry.path(), photos)?;
             photos += 1;
         }

@@ -7,6 +7,7 @@ use super::options::Options;
 use super::photos::Photos;
 use super::{Split, files};
 use crate::DataError;
+use crate::image::is_photo;
 
 /// Images of a fold of COCO's test split.
 pub(super) const FOLD: usize = 1_000;
@@ -114,5 +115,5 @@ impl Pool {
 /// Lists name photos with their extension or without; those of Flickr and COCO are JPEG files.
 fn with_extension(name: &str) -> String {
     let name = name.replace('\\', "/");
-    if files::is_photo(Path::new(&name)) { name } else { format!("{name}.jpg") }
+    if is_photo(Path::new(&name)) { name } else { format!("{name}.jpg") }
 }

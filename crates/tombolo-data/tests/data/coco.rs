@@ -20,6 +20,8 @@ fn the_official_files_give_captions_categories_and_counts() {
     let files = [
         ("annotations/captions_val2014.json", CAPTIONS),
         ("annotations/instances_val2014.json", INSTANCES),
+        // The same objects again, as the other release has them.
+        ("annotations/instances_train2017.json", INSTANCES),
         ("val2014/COCO_val2014_000000000042.jpg", ""),
         ("val2014/COCO_val2014_000000000073.jpg", ""),
     ];

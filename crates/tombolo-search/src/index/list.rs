@@ -6,16 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use tombolo_data::dataset::ImageSource;
+use tombolo_data::image::{EXTENSIONS, is_photo};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Found, IndexItem, ItemList, Skipped, caption};
 use crate::library::Stamp;
-
-const EXTENSIONS: &[&str] = if cfg!(feature = "heif") {
-    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif"]
-} else {
-    &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"]
-};
 
 /// The pictures that are there, by path without repeats, and where others would be.
 #[derive(Debug, Default)]
@@ -122,7 +117,7 @@ fn add_folder(listing: &mut Listing, root: &Path, library: Option<&Path>) {
             Ok((metadata, path)) if metadata.is_file() && is_photo(&path) => {
                 photos.push((path, metadata));
             }
-            Ok((metadata, path)) if metadata.is_file() && has_extension(&path, &["txt"]) => {
+            Ok((metadata, path)) if metadata.is_file() && is_caption(&path) => {
                 captions.insert(path.with_extension(""), (stamp_of(&metadata), path));
             }
             Ok(_) => {}
@@ -168,13 +163,8 @@ fn caption_beside(photo: &Path) -> Option<(i64, PathBuf)> {
     Some((stamp_of(&metadata).modified_ns, path))
 }
 
-fn is_photo(path: &Path) -> bool {
-    has_extension(path, EXTENSIONS)
-}
-
-fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|found| extensions.iter().any(|known| known.eq_ignore_ascii_case(found)))
+fn is_caption(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("txt"))
 }
 
 fn stamp_of(metadata: &Metadata) -> Stamp {
@@ -192,8 +182,11 @@ fn short_hash(bytes: &[u8]) -> i64 {
     i64::from_le_bytes(*first)
 }
 
-/// One name per file, whatever the working directory and the links on the way.
-fn absolute(path: &Path) -> std::io::Result<PathBuf> {
+/// One name per file, whatever the working directory and the links on the way: the name that a library knows it by.
+///
+/// # Errors
+/// If there is no such file.
+pub fn absolute(path: &Path) -> std::io::Result<PathBuf> {
     let canonical = path.canonicalize()?;
     // Windows' extended form, `\\?\C:\…`, is no name that users know.
     let plain = canonical.to_str().and_then(|path| path.strip_prefix(r"\\?\"));

@@ -18,6 +18,7 @@ use crate::library::{LibraryWriter, Records, Stamp};
 use crate::{ImageEncoder, SearchError};
 use batch::Batch;
 use list::Listing;
+pub use list::absolute;
 use plan::Plan;
 pub use shard::Shard;
 

@@ -1,6 +1,6 @@
 //! The objects that annotators outlined: `instances_*.json`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -9,8 +9,7 @@ use crate::DataError;
 use crate::dataset::collection::Builder;
 use crate::dataset::entries::{self, Entries, Entry};
 
-const SHAPE: &str =
-    "{\"categories\":[{\"id\":…,\"name\":…}],\"annotations\":[{\"image_id\":…,\"category_id\":…}]}";
+const SHAPE: &str = "{\"categories\":[{\"id\":…,\"name\":…}],\"annotations\":[{\"id\":…,\"image_id\":…,\"category_id\":…}]}";
 
 #[derive(Deserialize)]
 struct Document {
@@ -30,6 +29,7 @@ impl Entry for Category {
 
 #[derive(Deserialize)]
 struct Object {
+    id: Option<u64>,
     image_id: u64,
     category_id: u64,
 }
@@ -44,6 +44,8 @@ pub(super) struct Instances {
     /// By the photo's number: how many objects, and the categories in the order of their annotations.
     photos: HashMap<u64, (usize, Vec<u64>)>,
     names: HashMap<u64, String>,
+    /// The numbers of the objects that were counted: files of two releases tell of the same.
+    counted: HashSet<u64>,
 }
 
 impl Instances {
@@ -63,6 +65,9 @@ impl Instances {
                     expected: "an id of `categories`".into(),
                     found: object.category_id.to_string(),
                 });
+            }
+            if object.id.is_some_and(|id| !self.counted.insert(id)) {
+                continue;
             }
             let (count, categories) = self.photos.entry(object.image_id).or_default();
             *count += 1;

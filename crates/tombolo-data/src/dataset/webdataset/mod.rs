@@ -6,7 +6,8 @@
 //! them and are read by offset when they are wanted.
 //!
 //! A sample's split is that of its JSON's field `split`, else one that the shard's name or folder names
-//! (`test/00000.tar`, `coco-val-00000.tar`), else [`Split::by_hash`] of its id, `SHARD/KEY`.
+//! (`test/00000.tar`, `coco-val-00000.tar`), else [`Split::by_hash`] of its id, `SHARD/KEY`, the
+//! shard being told by its path below the folder that holds all of them.
 
 mod pattern;
 mod sample;
@@ -31,8 +32,8 @@ pub(super) fn open(text: &str) -> Result<Collection, DataError> {
         builder.skip_in(Path::new(text), "a shard".into(), reason);
     }
     let mut ignored = 0;
-    for path in &shards {
-        ignored += shard::read(path, split_of(path), &mut builder)?;
+    for (path, name) in shards.iter().zip(names(&shards)) {
+        ignored += shard::read((path, &name), split_of(path), &mut builder)?;
     }
     builder.fact("shards", shards.len().to_string());
     if ignored > 0 {
@@ -76,6 +77,18 @@ fn find(text: &str) -> Result<Found, DataError> {
     Ok(found)
 }
 
+/// What tells shards apart: their paths below the folder that holds them all, without the ending.
+fn names(shards: &[PathBuf]) -> Vec<String> {
+    let holds = |folder: &&Path| shards.iter().all(|shard| shard.starts_with(folder));
+    let folders = shards.first().into_iter().flat_map(|first| first.ancestors().skip(1));
+    let common = folders.into_iter().find(holds).unwrap_or(Path::new(""));
+    let name = |shard: &PathBuf| {
+        let below = shard.strip_prefix(common).unwrap_or(shard).with_extension("");
+        below.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/")
+    };
+    shards.iter().map(name).collect()
+}
+
 /// The split that a shard's name or else its folder's name names, if it is one alone.
 fn split_of(shard: &Path) -> Option<Split> {
     let named = |name: &std::ffi::OsStr| {
@@ -91,6 +104,14 @@ fn split_of(shard: &Path) -> Option<Split> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shards_of_one_name_in_several_folders_are_told_apart() {
+        let found = |paths: &[&str]| names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(found(&["d/00000.tar", "d/00001.tar"]), ["00000", "00001"]);
+        assert_eq!(found(&["d/train/0.tar", "d/test/0.tar"]), ["train/0", "test/0"]);
+        assert_eq!(found(&["0.tar"]), ["0"]);
+    }
 
     #[test]
     fn names_of_shards_and_folders_say_the_split() {

@@ -69,12 +69,11 @@ impl Sample {
     pub fn add_to(
         self,
         builder: &mut Builder,
-        shard: &Path,
+        (shard, name): (&Path, &str),
         key: &str,
         split: Option<Split>,
     ) -> Result<(), DataError> {
-        let stem = shard.file_stem().unwrap_or_default().to_string_lossy();
-        let id = format!("{stem}/{key}");
+        let id = format!("{name}/{key}");
         let Some(source) = self.image else {
             builder.skip_in(shard, format!("sample {key}"), "it has no picture".into());
             return Ok(());

@@ -7,17 +7,18 @@ use std::path::Path;
 use super::sample::Sample;
 use crate::DataError;
 use crate::dataset::collection::Builder;
-use crate::dataset::{ImageSource, Split, files};
+use crate::dataset::{ImageSource, Split};
+use crate::image::is_photo;
 
 /// The longest caption or JSON that is read.
 const LONGEST_TEXT: u64 = 16 << 20;
 
-/// Adds the samples of a shard. Returns how many members it passed over.
+/// Adds the samples of a shard, whose ids begin with `name`. Returns how many members it passed over.
 ///
 /// # Errors
 /// [`DataError::Shard`] if it is no tar file or cut off, [`DataError::Json`] with the member.
 pub(super) fn read(
-    path: &Path,
+    (path, name): (&Path, &str),
     split: Option<Split>,
     builder: &mut Builder,
 ) -> Result<usize, DataError> {
@@ -25,7 +26,8 @@ pub(super) fn read(
     let file = File::open(path).map_err(broken)?;
     let length = file.metadata().map_err(broken)?.len();
     let mut archive = tar::Archive::new(BufReader::new(file));
-    let mut reader = Reader { path, split, builder, key: String::new(), sample: None, ignored: 0 };
+    let (key, sample, ignored) = (String::new(), None, 0);
+    let mut reader = Reader { path, name, split, builder, key, sample, ignored };
     for member in archive.entries_with_seek().map_err(broken)? {
         let mut member = member.map_err(broken)?;
         if !member.header().entry_type().is_file() {
@@ -46,6 +48,8 @@ type Member<'a> = tar::Entry<'a, BufReader<File>>;
 
 struct Reader<'a> {
     path: &'a Path,
+    /// The shard's own among all of them.
+    name: &'a str,
     split: Option<Split>,
     builder: &'a mut Builder,
     /// Of the sample that is being gathered; its members lie side by side.
@@ -76,7 +80,7 @@ impl Reader<'_> {
                 }
             }
             _ if sample.image.is_none()
-                && files::is_photo(Path::new(name))
+                && is_photo(Path::new(name))
                 && !extension.contains('.') =>
             {
                 sample.image = Some(ImageSource::Member {
@@ -108,7 +112,7 @@ impl Reader<'_> {
     /// Adds the sample that is complete now.
     fn flush(&mut self) -> Result<(), DataError> {
         let Some(sample) = self.sample.take() else { return Ok(()) };
-        sample.add_to(self.builder, self.path, &self.key, self.split)
+        sample.add_to(self.builder, (self.path, self.name), &self.key, self.split)
     }
 }
 
