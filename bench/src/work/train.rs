@@ -8,7 +8,7 @@ use candle_core::Device;
 use tombolo_models::checkpoint::{Tensors, safetensors};
 use tombolo_models::features::{FeatureKey, FeatureStore};
 use tombolo_models::map::Map;
-use tombolo_models::tower::{Readout, TowerConfig, TowerInput};
+use tombolo_models::tower::{Pooling, Readout, TowerConfig, TowerInput};
 use tombolo_train::positives::Positives;
 use tombolo_train::run::{Event, Logger, PlanFile, RunDir};
 use tombolo_train::settings::{MapSettings, Settings, StageSettings};
@@ -128,6 +128,7 @@ fn tower_config(settings: &StageSettings) -> TowerConfig {
         output: settings.output,
         segments: Vec::new(),
         tail: None,
+        pooling: Pooling::Largest,
         readout: Readout::ClassAndPooled(settings.pool_top),
     }
 }

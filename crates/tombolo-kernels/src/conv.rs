@@ -65,7 +65,7 @@ impl Conv2d {
 ///
 /// # Panics
 /// If the length of `input` or `out` does not agree.
-pub(crate) fn patches(
+pub fn patches(
     conv: &Conv2d,
     input: &[f32],
     channels: usize,

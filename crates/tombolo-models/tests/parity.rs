@@ -12,7 +12,9 @@ use candle_core::{Device, Tensor};
 use tombolo_models::checkpoint::{HostTensor, Tensors, safetensors};
 use tombolo_models::image::Vit;
 use tombolo_models::text::Bert;
-use tombolo_models::tower::{Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput};
+use tombolo_models::tower::{
+    Pooling, Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput,
+};
 use tombolo_models::weights::Weights;
 
 const TOLERANCE: f32 = 1e-4;
@@ -81,6 +83,7 @@ fn trained_layers_go_on_where_the_frozen_ones_end() {
                 output: 0,
                 segments: Vec::new(),
                 tail,
+                pooling: Pooling::Largest,
                 readout: Readout::Pooled(2),
             };
             let weights = Weights::fixed(weights, &Device::Cpu).unwrap();

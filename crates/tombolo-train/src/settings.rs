@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tombolo_models::features::PhotoView;
+use tombolo_models::tower::Pooling;
 use toml::Value;
 
 pub(crate) use self::check::perturbations;
@@ -57,6 +58,9 @@ pub struct StageSettings {
     /// Whether the tower's vector holds pooled backbone vectors beside the class vector: 0 for none,
     /// else how many of the largest values of each component are averaged.
     pub pool_top: usize,
+    /// What stands beside the mean: `largest`, or all values, sorted, by weights that stage joint trains: `learned`.
+    #[serde(default)]
+    pub pooling: Pooling,
     /// Passes over the training items; 0 leaves the class vector untrained.
     pub epochs: usize,
     /// Items a step.
@@ -202,6 +206,7 @@ impl Settings {
             output: 256,
             positions: 64,
             pool_top: 1,
+            pooling: Pooling::Largest,
             epochs: 1,
             batch: 256,
             learning_rate: 5e-4,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tombolo_kernels::{
     Activation, Conv2d, Mask, attend, attention, attention_composed, attention_masked,
     bias_activation, depthwise, depthwise_composed, layer_norm, layer_norm_composed,
-    masked_softmax, masked_softmax_composed, pool, residual_layer_norm,
+    masked_softmax, masked_softmax_composed, pool, ranked_pool, residual_layer_norm,
     residual_layer_norm_composed,
 };
 
@@ -45,6 +45,9 @@ fn gradients_match_finite_differences() {
     let apart = (0..70 * 13).map(|i| (i * 7919 % 910) as f32 * 0.025).collect::<Vec<_>>();
     let apart = Tensor::from_vec(apart, (70, 13), &Device::Cpu).unwrap();
     check_gradient(&apart, |x| pool(x, &[30, 0, 2, 38], 3));
+    let weights = tensor(&[70], 6);
+    check_gradient(&apart, |x| ranked_pool(x, &weights, &[30, 0, 2, 38]));
+    check_gradient(&weights, |w| ranked_pool(&x, w, &[30, 0, 2, 38]));
     for activation in SMOOTH {
         check_gradient(&x, |x| bias_activation(x, &bias, activation));
         check_gradient(&bias, |b| bias_activation(&x, b, activation));
@@ -134,6 +137,26 @@ fn pooling_takes_the_mean_and_the_mean_of_the_largest() {
 }
 
 #[test]
+fn pooling_by_rank_weights_values_by_their_places() {
+    let (x, runs) = (tensor(&[70, 13], 3), [30, 0, 2, 38]);
+    // Equal weights of the first three, and of all where a run has fewer, are the mean of the largest.
+    let weights: [Vec<f32>; 4] = runs.map(|run: usize| {
+        let top = run.min(3);
+        (0..run).map(|place| if place < top { 1.0 / top as f32 } else { 0.0 }).collect()
+    });
+    let weights = Tensor::from_vec(weights.concat(), 70, &Device::Cpu).unwrap();
+    let ranked = ranked_pool(&x, &weights, &runs).unwrap();
+    let largest = pool(&x, &runs, 3).unwrap().narrow(1, 13, 13).unwrap();
+    assert_close(&ranked, &largest, 1e-6);
+    let smallest = Tensor::new(&[0f32, 0.0, 1.0], &Device::Cpu).unwrap();
+    let rows = Tensor::new(&[[1f32, 7.0], [3.0, 5.0], [2.0, 6.0]], &Device::Cpu).unwrap();
+    let found = ranked_pool(&rows, &smallest, &[3]).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(found, [[1.0, 5.0]]);
+    assert!(ranked_pool(&x, &smallest, &[70]).is_err());
+    assert!(ranked_pool(&rows, &smallest, &[2]).is_err());
+}
+
+#[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let run = |threads: usize| {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -144,7 +167,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let y = bias_activation(&y, &w, Activation::Gelu).unwrap();
             let conv = Conv2d::same(3, 2, (5, 5));
             let y = depthwise(&y, &tensor(&[9, 24], 14), &w, conv).unwrap();
-            let gradients = pool(&y, &[60, 48], 4).unwrap().sqr().unwrap().backward().unwrap();
+            let pooled = pool(&y, &[60, 48], 4).unwrap().narrow(1, 0, 24).unwrap();
+            let pooled =
+                (pooled + ranked_pool(&y, &tensor(&[108], 15), &[60, 48]).unwrap()).unwrap();
+            let gradients = pooled.sqr().unwrap().backward().unwrap();
             gradients.get(&w).unwrap().to_vec1::<f32>().unwrap()
         })
     };

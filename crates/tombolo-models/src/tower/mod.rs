@@ -1,5 +1,6 @@
 //! The semantic encoder of the paper, and the tower that it makes of a backbone.
 
+mod learned;
 mod pool;
 mod semantic;
 mod tail;
@@ -7,6 +8,7 @@ mod tail;
 use candle_core::{D, DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::learned::LearnedPooling;
 use self::pool::pool;
 use self::semantic::SemanticEncoder;
 use self::tail::Tail;
@@ -39,6 +41,23 @@ pub enum Readout {
     Pooled(usize),
 }
 
+/// What stands beside the mean of each component of a backbone's vectors, where they are pooled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The mean of its largest values, as many as the readout says.
+    #[default]
+    Largest,
+    /// Its values, sorted, by learned weights: GPO (Chen et al. 2021). Trained where the whole tower is, in stage joint.
+    Learned,
+}
+
+impl Pooling {
+    fn is_largest(&self) -> bool {
+        matches!(self, Self::Largest)
+    }
+}
+
 /// Sizes of a tower.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TowerConfig {
@@ -61,6 +80,9 @@ pub struct TowerConfig {
     /// The backbone's last blocks or layers, where they are trained with the tower.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailConfig>,
+    /// How vectors are pooled beside their mean.
+    #[serde(default, skip_serializing_if = "Pooling::is_largest")]
+    pub pooling: Pooling,
     /// What the tower's vector is made of.
     pub readout: Readout,
 }
@@ -126,6 +148,7 @@ pub struct Tower {
     device: Device,
     tail: Option<Tail>,
     encoder: Option<SemanticEncoder>,
+    pooling: Option<LearnedPooling>,
 }
 
 impl Tower {
@@ -142,7 +165,11 @@ impl Tower {
             (Some(tail), TowerInput::Vectors(dim)) => Some(Tail::new(tail, dim, &scope.at(TAIL))?),
             _ => None,
         };
-        Ok(Self { config, device: scope.device().clone(), tail, encoder })
+        let pooling = match (config.pooling, config.readout) {
+            (Pooling::Largest, _) | (_, Readout::Class) => None,
+            _ => Some(LearnedPooling::new(&scope.at("pooling"))?),
+        };
+        Ok(Self { config, device: scope.device().clone(), tail, encoder, pooling })
     }
 
     /// The tower's sizes.
@@ -198,7 +225,7 @@ impl Tower {
         let (Some(top), TowerInput::Vectors(dim)) = (top, self.config.encoded()) else {
             return class.map_or_else(|| self.nothing(sequences), Ok);
         };
-        let pooled = pool(&sequences.values, &sequences.lengths, &self.config.segments, top)?;
+        let pooled = pool(sequences, &self.config.segments, top, self.pooling.as_ref())?;
         let parts = pooled.dim(D::Minus1)? / dim;
         let parts = (0..parts).map(|part| Ok(unit_norm(&pooled.narrow(1, part * dim, dim)?)?));
         let parts = class.into_iter().map(Ok).chain(parts).collect::<Result<Vec<_>>>()?;
@@ -230,6 +257,7 @@ mod tests {
             output: 5,
             segments: Vec::new(),
             tail: None,
+            pooling: Pooling::Largest,
             readout: Readout::ClassAndPooled(2),
         }
     }
@@ -285,6 +313,34 @@ mod tests {
         for (found, expected) in both.iter().zip(&alone) {
             assert!((found - expected * 0.5f32.sqrt()).abs() < 1e-5);
         }
+    }
+
+    #[test]
+    fn weights_that_are_learned_start_as_the_mean_and_are_moved() {
+        let config = TowerConfig {
+            readout: Readout::Pooled(1),
+            pooling: Pooling::Learned,
+            segments: vec![3, 4],
+            ..config()
+        };
+        let weights = Weights::trainable(3, &Device::Cpu);
+        let tower = Tower::new(config, &weights.root()).unwrap();
+        let values = Tensor::from_vec(sequence(10, 1), (10, 6), &Device::Cpu).unwrap();
+        // The second sequence ends where the second segment begins.
+        let vectors = tower.forward(&Sequences { values, lengths: vec![7, 3] }).unwrap();
+        let parts = vectors.get(0).unwrap().reshape((4, 6)).unwrap().to_vec2::<f32>().unwrap();
+        for (mean, learned) in [(0, 1), (2, 3)] {
+            for (mean, learned) in parts[mean].iter().zip(&parts[learned]) {
+                assert!((mean - learned).abs() < 1e-6);
+            }
+        }
+        let second = vectors.get(1).unwrap().narrow(0, 12, 12).unwrap();
+        assert_eq!(second.to_vec1::<f32>().unwrap(), [0.0; 12]);
+        let loss = vectors.get(0).unwrap() * Tensor::arange(0f32, 24.0, &Device::Cpu).unwrap();
+        let gradients = loss.unwrap().sum_all().unwrap().backward().unwrap();
+        let score = &weights.variables()["pooling.score.weight"];
+        let moved = gradients.get(score).unwrap().abs().unwrap().sum_all().unwrap();
+        assert!(moved.to_scalar::<f32>().unwrap() > 0.0);
     }
 
     #[test]

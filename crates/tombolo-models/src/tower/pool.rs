@@ -3,23 +3,31 @@
 use candle_core::Tensor;
 use tombolo_kernels::pool as pool_runs;
 
+use super::Sequences;
+use super::learned::LearnedPooling;
 use crate::error::Result;
 
-/// Mean of each sequence's vectors, and mean of each component's `top` largest values; segment by segment.
+/// Mean of each sequence's vectors, and mean of each component's `top` largest values, or in their place their sum by
+/// learned weights; segment by segment.
 ///
-/// `values`: `[rows, dim]`; `segments`: the rows of each segment of a sequence, empty for a single one. Returns
-/// `[sequences, segments · 2 · dim]`; a segment beyond a sequence's end gives zeros.
+/// `segments`: the rows of each segment of a sequence, empty for a single one. Returns `[sequences, segments · 2 · dim]`; a
+/// segment beyond a sequence's end gives zeros.
 pub(super) fn pool(
-    values: &Tensor,
-    lengths: &[usize],
+    sequences: &Sequences,
     segments: &[usize],
     top: usize,
+    learned: Option<&LearnedPooling>,
 ) -> Result<Tensor> {
+    let Sequences { values, lengths } = sequences;
     let runs: Vec<usize> = match segments {
-        [] => lengths.to_vec(),
+        [] => lengths.clone(),
         _ => lengths.iter().flat_map(|&length| cut(length, segments)).collect(),
     };
-    let pooled = pool_runs(values, &runs, top)?;
+    let mut pooled = pool_runs(values, &runs, top)?;
+    if let Some(learned) = learned {
+        let mean = pooled.narrow(1, 0, values.dim(1)?)?;
+        pooled = Tensor::cat(&[&mean, &learned.forward(values, &runs)?], 1)?;
+    }
     Ok(pooled.reshape((lengths.len(), ()))?)
 }
 

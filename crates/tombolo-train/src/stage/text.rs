@@ -154,6 +154,7 @@ pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig
         output: settings.output,
         segments: Vec::new(),
         tail: None,
+        pooling: settings.pooling,
         readout: match (settings.output, settings.pool_top) {
             (_, 0) => Readout::Class,
             (0, top) => Readout::Pooled(top),

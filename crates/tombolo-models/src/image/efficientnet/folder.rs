@@ -2,7 +2,7 @@
 
 use tombolo_kernels::{Expansion, InvertedResidual, PackedLinear};
 
-use super::STEM_STRIDE;
+use super::STEM;
 use super::variant::BlockShape;
 use crate::checkpoint::{HostTensor, Tensors};
 use crate::error::{ModelError, Result};
@@ -32,9 +32,11 @@ impl Folder {
     /// The inverted residual at `index`; the first one has the stem in the place of its expansion.
     pub fn block(&self, index: usize, shape: &BlockShape) -> Result<InvertedResidual> {
         let name = |part: &str| format!("_blocks.{index}.{part}");
+        let (conv, norm) = expansion(index);
+        let expansion = self.linear(&conv, &norm)?;
         let expansion = match index {
-            0 => Expansion::Convolution(self.linear("_conv_stem", "_bn0")?, 3, STEM_STRIDE),
-            _ => Expansion::Pointwise(self.linear(&name("_expand_conv"), &name("_bn0"))?),
+            0 => Expansion::Convolution(expansion, STEM.0, STEM.1),
+            _ => Expansion::Pointwise(expansion),
         };
         let (weight, bias) = self.folded(&name("_depthwise_conv"), &name("_bn1"))?;
         let taps = shape.kernel * shape.kernel;
@@ -56,8 +58,9 @@ impl Folder {
     ) -> Result<TailBlock> {
         let name = |part: &str| format!("_blocks.{index}.{part}");
         let part = |part: &str| format!("{place}.{part}");
-        self.pointwise(&name("_expand_conv"), &name("_bn0"), &part("expand"), tensors)?;
-        self.pointwise(&name("_project_conv"), &name("_bn2"), &part("project"), tensors)?;
+        let (conv, norm) = expansion(index);
+        self.linear_layer(&conv, &norm, &part("expand"), tensors)?;
+        self.linear_layer(&name("_project_conv"), &name("_bn2"), &part("project"), tensors)?;
         let (weight, bias) = self.folded(&name("_depthwise_conv"), &name("_bn1"))?;
         let (kernel, expanded) = (shape.kernel, bias.len());
         self.expect(&name("_depthwise_conv.weight"), weight.len(), kernel * kernel * expanded)?;
@@ -70,8 +73,9 @@ impl Folder {
         Ok(TailBlock { kernel, stride, expanded, channels, residual })
     }
 
-    /// Adds a pointwise convolution to `tensors`, as the linear layer `part` of a tail. Returns its outputs.
-    pub fn pointwise(
+    /// Adds a convolution to `tensors`, as the linear layer `part` of a tail over the pixels under its kernel. Returns its
+    /// outputs.
+    pub fn linear_layer(
         &self,
         conv: &str,
         norm: &str,
@@ -119,6 +123,14 @@ impl Folder {
     pub fn linear(&self, conv: &str, norm: &str) -> Result<PackedLinear> {
         let (weight, bias) = self.folded(conv, norm)?;
         Ok(PackedLinear::new(&[&weight], &bias))
+    }
+}
+
+/// Convolution and batch norm that expand the input of the block at `index`: the first block's are the stem's.
+fn expansion(index: usize) -> (String, String) {
+    match index {
+        0 => ("_conv_stem".into(), "_bn0".into()),
+        _ => (format!("_blocks.{index}._expand_conv"), format!("_blocks.{index}._bn0")),
     }
 }
 

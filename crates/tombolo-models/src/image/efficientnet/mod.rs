@@ -9,7 +9,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use tombolo_kernels::{Activation, InvertedResidual, PackedLinear, Room};
+use tombolo_kernels::{Activation, Conv2d, InvertedResidual, PackedLinear, Room, patches};
 
 use self::folder::Folder;
 use self::middle::{coarsened, side_by_side};
@@ -19,12 +19,13 @@ use crate::checkpoint::{Tensors, pth};
 use crate::error::{ModelError, Result};
 use crate::tower::BlocksConfig;
 
-/// Step of the network's first convolution.
-const STEM_STRIDE: usize = 2;
+/// Kernel and step of the network's first convolution.
+const STEM: (usize, usize) = (3, 2);
 
 /// A frozen EfficientNet-Lite up to its last feature map, or up to the blocks that are trained.
 pub struct EfficientNet {
     size: usize,
+    /// None if all are trained: a cell is then what the first convolution sees at one place.
     blocks: Vec<InvertedResidual>,
     /// None if the last blocks, of which it is one, are trained.
     head: Option<PackedLinear>,
@@ -32,13 +33,17 @@ pub struct EfficientNet {
     middle: Vec<usize>,
 }
 
-/// The first of the last `trained` blocks. The very first block, with the stem, stays frozen.
+/// The first of the last `trained` blocks. The very first has the stem, the first convolution, as its expansion.
 fn first_trained(blocks: usize, trained: usize) -> Result<usize> {
-    if trained < blocks {
-        return Ok(blocks - trained);
-    }
-    let reason = format!("it has {} beside the first", blocks - 1);
-    Err(ModelError::Untrainable { name: "EfficientNet-Lite".into(), found: trained, reason })
+    blocks.checked_sub(trained).ok_or_else(|| {
+        let (name, reason) = ("EfficientNet-Lite".into(), format!("it has {blocks}"));
+        ModelError::Untrainable { name, found: trained, reason }
+    })
+}
+
+/// The geometry of the stem on pictures of this side.
+fn stem(size: usize) -> Conv2d {
+    Conv2d::same(STEM.0, STEM.1, (size, size))
 }
 
 impl EfficientNet {
@@ -87,13 +92,13 @@ impl EfficientNet {
         let folder = Folder { tensors };
         let side = shapes[..first]
             .iter()
-            .fold(size.div_ceil(STEM_STRIDE), |side, shape| side.div_ceil(shape.stride));
+            .fold(stem(size).output.0, |side, shape| side.div_ceil(shape.stride));
         let mut tensors = Tensors::new();
         let mut blocks = Vec::with_capacity(trained);
         for (place, index) in (first..shapes.len()).enumerate() {
             blocks.push(folder.tail_block(index, &shapes[index], place, &mut tensors)?);
         }
-        let output = folder.pointwise("_conv_head", "_bn1", "head", &mut tensors)?;
+        let output = folder.linear_layer("_conv_head", "_bn1", "head", &mut tensors)?;
         Ok((BlocksConfig { side, output, blocks }, tensors))
     }
 
@@ -118,7 +123,8 @@ impl EfficientNet {
     fn last(&self) -> usize {
         match (&self.head, self.blocks.last()) {
             (Some(head), _) => head.outputs(),
-            (None, last) => last.map_or(0, InvertedResidual::outputs),
+            (None, Some(last)) => last.outputs(),
+            (None, None) => STEM.0 * STEM.0 * 3,
         }
     }
 
@@ -129,6 +135,9 @@ impl EfficientNet {
 
     /// Cells of the last feature map.
     pub fn cells(&self) -> usize {
+        if self.blocks.is_empty() {
+            return stem(self.size).pixels();
+        }
         let square = (self.size, self.size);
         let (height, width) =
             self.blocks.iter().fold(square, |size, block| block.output_size(size));
@@ -154,6 +163,10 @@ impl EfficientNet {
     }
 
     fn forward_one(&self, picture: &[f32], room: &mut Room, map: &mut [f32]) {
+        if self.blocks.is_empty() {
+            let stem = stem(self.size);
+            return patches(&stem, picture, 3, 0..stem.output.0, map);
+        }
         room.picture.clear();
         room.picture.extend_from_slice(picture);
         let mut size = (self.size, self.size);
@@ -187,7 +200,7 @@ mod tests {
     use super::folder::channels_last;
     use super::*;
     use crate::checkpoint::safetensors;
-    use crate::tower::{Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput};
+    use crate::tower::{Pooling, Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput};
     use crate::weights::Weights;
 
     fn golden(name: &str) -> PathBuf {
@@ -209,11 +222,18 @@ mod tests {
 
     #[test]
     fn trained_blocks_go_on_where_the_frozen_ones_end() {
+        assert!(EfficientNet::tail_of(tiny_tensors(), 33, &tiny(), 6).is_err());
+        // Some of the blocks, and all of them with the stem.
+        for trained in [3, 5] {
+            goes_on(trained);
+        }
+    }
+
+    fn goes_on(trained: usize) {
         let whole = EfficientNet::new(tiny_tensors(), 33, &tiny(), true).unwrap();
-        let below = EfficientNet::new(tiny_tensors(), 33, &tiny()[..2], false).unwrap();
-        let (tail, weights) = EfficientNet::tail_of(tiny_tensors(), 33, &tiny(), 3).unwrap();
-        assert_eq!((tail.cells(), tail.blocks.len()), (below.cells(), 3));
-        assert!(EfficientNet::tail_of(tiny_tensors(), 33, &tiny(), 5).is_err());
+        let below = EfficientNet::new(tiny_tensors(), 33, &tiny()[..5 - trained], false).unwrap();
+        let (tail, weights) = EfficientNet::tail_of(tiny_tensors(), 33, &tiny(), trained).unwrap();
+        assert_eq!((tail.cells(), tail.blocks.len()), (below.cells(), trained));
 
         let pictures = [0.3f32, 0.7]
             .map(|step| (0..33 * 33 * 3).map(|i| (step * i as f32).sin()).collect::<Vec<f32>>());
@@ -228,6 +248,7 @@ mod tests {
                 output: 0,
                 segments: Vec::new(),
                 tail,
+                pooling: Pooling::Largest,
                 readout: Readout::Pooled(2),
             };
             let weights = Weights::fixed(weights, &Device::Cpu).unwrap();
