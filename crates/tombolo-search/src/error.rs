@@ -128,6 +128,17 @@ pub enum SearchError {
         found: String,
     },
 
+    /// A part of a filter that is too long.
+    #[error("{field}: expected {expected}, found {found}")]
+    Filter {
+        /// The filter's field.
+        field: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: usize,
+    },
+
     /// A place to go on from that no page has named.
     #[error("expected the cursor of another page, found {found:?}")]
     Cursor {
@@ -261,6 +272,7 @@ impl SearchError {
             Self::Graph { .. } => "searches work without it; the next `tombolo index` tries again",
             Self::Dim { .. } => "query and library must come from the same model",
             Self::Time { .. } => "write the year first, as in 2019-05-31",
+            Self::Filter { .. } => "filter by less, and search again among what is found",
             Self::Cursor { .. } => "begin again without one",
             Self::VectorCount { .. } | Self::Model { .. } => return None,
         };

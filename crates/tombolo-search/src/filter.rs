@@ -59,17 +59,33 @@ pub(crate) struct Condition {
     pub(crate) values: Vec<Value>,
 }
 
+/// Tags that a photo may be asked to have.
+const MAX_TAGS: usize = 64;
+/// Bytes of a pattern, a folder, a camera or a tag.
+const MAX_TEXT: usize = 4_096;
+
 impl Filter {
     /// Whether all photos pass.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Makes sure that its times are times.
+    /// Makes sure that its times are times, and that it is not longer than a database takes.
     ///
     /// # Errors
-    /// [`SearchError::Time`] naming the field.
+    /// [`SearchError::Time`] or [`SearchError::Filter`] naming the field.
     pub fn check(&self) -> Result<(), SearchError> {
+        if self.tags.len() > MAX_TAGS {
+            let (expected, found) = (format!("at most {MAX_TAGS}"), self.tags.len());
+            return Err(SearchError::Filter { field: "tags", expected, found });
+        }
+        let texts = [("path", &self.path), ("folder", &self.folder), ("camera", &self.camera)];
+        let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text.as_ref()?)));
+        let texts = texts.chain(self.tags.iter().map(|tag| ("tags", tag)));
+        if let Some((field, text)) = texts.into_iter().find(|(_, text)| text.len() > MAX_TEXT) {
+            let (expected, found) = (format!("at most {MAX_TEXT} bytes"), text.len());
+            return Err(SearchError::Filter { field, expected, found });
+        }
         for (field, time) in [("taken_from", &self.taken_from), ("taken_to", &self.taken_to)] {
             if let Some(found) = time.as_ref().filter(|time| !is_time(time)) {
                 return Err(SearchError::Time { field, found: found.clone() });

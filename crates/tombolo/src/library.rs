@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use tombolo_data::dataset::{ImageSource, emoji};
 use tombolo_data::image::Decoded;
 use tombolo_models::image::Preprocessing;
 use tombolo_models::map::Map;
 use tombolo_models::model::ImageTower;
 use tombolo_models::pull::Store;
-use tombolo_search::{BoxError, GalleryMap, ImageEncoder, Library, Retriever};
+use tombolo_search::{BoxError, GalleryMap, ImageEncoder, Item, Library, Retriever};
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{Misuse, Terminal};
@@ -81,6 +82,21 @@ impl GalleryMap for ImageSide<'_> {
     fn apply(&self, vectors: &EmbeddingMatrix) -> Result<EmbeddingMatrix, BoxError> {
         Ok(self.map.map_images(vectors)?)
     }
+}
+
+/// A path as libraries have it, without links and dots on the way; one that is not there is made absolute.
+pub fn known_path(path: &Path) -> std::io::Result<PathBuf> {
+    tombolo_search::absolute(path).or_else(|_| std::path::absolute(path))
+}
+
+/// Where the photo of a record is: a file, or an emoji of the embedded set.
+pub fn source_of(item: &Item) -> ImageSource {
+    source_at(&item.path)
+}
+
+fn source_at(path: &str) -> ImageSource {
+    let emoji = path.strip_prefix("emoji:").and_then(emoji::source);
+    emoji.unwrap_or_else(|| ImageSource::File(path.into()))
 }
 
 /// Records in a library which model it is indexed with, so that a search needs not name it.
@@ -175,4 +191,15 @@ pub fn library_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         return Err(Misuse::new(what, hint).into());
     }
     Ok(library)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emoji_is_no_file() {
+        assert!(matches!(source_at("emoji:1f98b"), ImageSource::Embedded { .. }));
+        assert!(matches!(source_at("/photos/emoji.jpg"), ImageSource::File(_)));
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use candle_core::Device;
 use tombolo_data::dataset::ImageSource;
-use tombolo_data::image::{Loader, LoaderConfig, Pixels};
+use tombolo_data::image::{Loader, LoaderConfig, Pixels, is_called_a_photo};
 use tombolo_eval::Calibration;
 use tombolo_models::backbones::{Backbones, text_model};
 use tombolo_models::catalogue::Entry;
@@ -159,7 +159,16 @@ impl Encoder {
     ) -> anyhow::Result<EmbeddingMatrix> {
         let tower = self.image_tower(terminal)?;
         let pictures: Vec<_> = photos.iter().map(|p| tower.preprocessing().apply(p)).collect();
-        Ok(self.map()?.map_images(&tower.embed(&pictures)?)?)
+        self.picture_vectors(&pictures, terminal)
+    }
+
+    /// The same of photos that are prepared as the image tower wants them.
+    pub fn picture_vectors(
+        &self,
+        pictures: &[Vec<f32>],
+        terminal: &Terminal,
+    ) -> anyhow::Result<EmbeddingMatrix> {
+        Ok(self.map()?.map_images(&self.image_tower(terminal)?.embed(pictures)?)?)
     }
 
     /// Mapped vectors of texts, with a progress bar.
@@ -245,9 +254,7 @@ pub fn caveats(file: &ModelFile) -> impl Iterator<Item = &'static str> {
 
 /// Refuses what looks like the name of a photo that is not there, rather than take it for words.
 pub fn require_words(text: &str) -> anyhow::Result<()> {
-    const ENDINGS: [&str; 8] = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"];
-    let lower = text.to_lowercase();
-    if lower.contains(char::is_whitespace) || !ENDINGS.iter().any(|e| lower.ends_with(e)) {
+    if text.contains(char::is_whitespace) || !is_called_a_photo(Path::new(text)) {
         return Ok(());
     }
     Err(Misuse::new(format!("{text}: no such photo"), "check the path; words need no ending")

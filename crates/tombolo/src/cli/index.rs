@@ -14,7 +14,7 @@ use tombolo_search::{
 use super::terminal::Terminal;
 use super::watch::Watch;
 use super::{Global, Outcome};
-use crate::library::{TowerEncoder, library_dir, remember_model, remembered};
+use crate::library::{TowerEncoder, known_path, library_dir, remember_model, remembered};
 use crate::model::Encoder;
 use crate::starter;
 
@@ -63,14 +63,16 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let summary = indexing.run(writer)?;
     indexing.tell(&summary)?;
     if let Some(watch) = watch {
-        return indexing.go_on(&watch);
+        return indexing.go_on(&watch, summary);
     }
     Ok(if summary.skipped.is_empty() { Outcome::Done } else { Outcome::Skipped })
 }
 
 fn tags(file: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
-    let tags = tombolo_data::dataset::read_tags(file)?;
-    Ok(tags.into_iter().map(|(path, tags)| (path.to_string_lossy().into_owned(), tags)).collect())
+    let tags = tombolo_data::dataset::read_tags(file)?.into_iter();
+    let known =
+        |(path, tags): (PathBuf, _)| Ok((known_path(&path)?.to_string_lossy().into_owned(), tags));
+    tags.map(known).collect()
 }
 
 /// What is indexed, and with what.
@@ -133,7 +135,7 @@ impl Indexing<'_> {
     }
 
     /// Indexes again after every change, and tells what it came to.
-    fn go_on(&self, watch: &Watch) -> anyhow::Result<Outcome> {
+    fn go_on(&self, watch: &Watch, mut last: IndexSummary) -> anyhow::Result<Outcome> {
         self.terminal.note("watching (stop with Ctrl-C)");
         while watch.wait() {
             let writer = match self.writer() {
@@ -145,10 +147,20 @@ impl Indexing<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let summary = self.run(writer)?;
-            if summary.added + summary.updated + summary.forgotten > 0 {
+            // A disk that is full now may have room when something changes again.
+            let summary = match self.run(writer) {
+                Ok(summary) => summary,
+                Err(error) => {
+                    self.terminal.end_bar();
+                    self.terminal.warning(&format!("{error:#}"));
+                    continue;
+                }
+            };
+            let changed = summary.added + summary.updated + summary.forgotten > 0;
+            if changed || summary.skipped != last.skipped {
                 self.tell(&summary)?;
             }
+            last = summary;
         }
         Ok(Outcome::Done)
     }

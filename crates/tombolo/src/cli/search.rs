@@ -12,7 +12,7 @@ use tombolo_search::{Filter, GalleryMap, Hit, Method, Order, PageOptions, Search
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
-use crate::library::{ImageSide, Opened, library_name};
+use crate::library::{ImageSide, Opened, known_path, library_name, source_of};
 use crate::model::{Encoder, require_words};
 use crate::query::{Asked, Likened, Question, Scores, Shape, Sort};
 use crate::rerank::{Judge, RerankArguments};
@@ -105,7 +105,7 @@ struct FilterArguments {
 
 impl FilterArguments {
     fn filter(&self) -> anyhow::Result<Filter> {
-        let folder = self.folder.as_ref().map(std::path::absolute).transpose()?;
+        let folder = self.folder.as_deref().map(known_path).transpose()?;
         Ok(Filter {
             path: self.path.clone(),
             folder: folder.map(|folder| folder.to_string_lossy().into_owned()),
@@ -148,10 +148,12 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         terminal.note(why_nothing(&libraries, &arguments)?);
     }
     let print = Print { null: arguments.null, order: which.order, terminal };
+    let mut skipped = false;
     match judge.zip(words) {
         Some((judge, words)) => {
-            let photo = |hit: &Hit| ImageSource::File(PathBuf::from(&hit.item.path));
-            let hits = judge.reorder(&words, hits, photo, terminal)?;
+            let judged = hits.len().min(judge.top());
+            let hits = judge.reorder(&words, hits, |hit| source_of(&hit.item), terminal)?;
+            skipped = hits.iter().filter(|(_, matching)| matching.is_some()).count() < judged;
             for (rank, (mut hit, matching)) in (1..=arguments.top as usize).zip(hits) {
                 hit.rank = rank;
                 print.judged(&hit, asked.scores(&hit), matching)?;
@@ -159,7 +161,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         }
         None => hits.iter().try_for_each(|hit| print.hit(hit, asked.scores(hit)))?,
     }
-    Ok(Outcome::Done)
+    Ok(if skipped { Outcome::Skipped } else { Outcome::Done })
 }
 
 /// How hits are printed.

@@ -98,11 +98,12 @@ fn name_of(model: &Path) -> String {
     let name = model.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_else(|| "tombolo".to_owned());
     // A starter that was unpacked: its name and a hash of its contents.
-    let starter = crate::starter::STARTERS.iter().map(|starter| starter.name);
-    starter
-        .into_iter()
-        .find(|starter| name.starts_with(*starter))
-        .map_or(name.clone(), str::to_owned)
+    let unpacked = |starter: &&str| {
+        let hash = name.strip_prefix(*starter).and_then(|rest| rest.strip_prefix('-'));
+        hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    let starter = crate::starter::STARTERS.iter().map(|starter| starter.name).find(unpacked);
+    starter.map_or(name.clone(), str::to_owned)
 }
 
 /// A line a request on standard error: JSON with `--json`, none with `--quiet`.

@@ -8,6 +8,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
 
 use super::failure::Misuse;
+use crate::library::known_path;
 
 /// How long it must be quiet before a change is taken for done: a copy goes on for a while.
 const QUIET: Duration = Duration::from_secs(1);
@@ -27,7 +28,8 @@ impl Watch {
     pub fn start(paths: &[PathBuf], library: &Path) -> anyhow::Result<Self> {
         let (again, changes) = channel();
         let sender = again.clone();
-        let library = std::path::absolute(library)?;
+        // Events name files below the paths that are watched, so these and the library are spelled alike.
+        let library = known_path(library)?;
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| is_change(&event, &library)) {
                 // There is nobody to tell once the program ends.
@@ -35,7 +37,7 @@ impl Watch {
             }
         })?;
         for path in paths {
-            watcher.watch(path, RecursiveMode::Recursive).map_err(|error| {
+            watcher.watch(&known_path(path)?, RecursiveMode::Recursive).map_err(|error| {
                 let what = format!("{}: cannot be watched: {error}", path.display());
                 Misuse::new(what, "index without --watch, or raise the system's limit of watches")
             })?;

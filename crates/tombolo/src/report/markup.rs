@@ -1,5 +1,8 @@
 //! Text and bytes made safe to stand in a page.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 /// Text as it may stand between tags and in quoted attributes. Control characters, which HTML does not
 /// allow, become U+FFFD.
 pub fn escape(text: &str) -> String {
@@ -48,22 +51,7 @@ pub fn counted(number: usize, noun: &str) -> String {
 
 /// An address that holds the bytes themselves.
 pub fn data_uri(media_type: &str, bytes: &[u8]) -> String {
-    format!("data:{media_type};base64,{}", base64(bytes))
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place) & 63) as usize;
-            out.push(if place <= chunk.len() { char::from(ALPHABET[index]) } else { '=' });
-        }
-    }
-    out
+    format!("data:{media_type};base64,{}", BASE64_STANDARD.encode(bytes))
 }
 
 #[cfg(test)]
@@ -94,14 +82,8 @@ mod tests {
         assert_eq!(written, ["0", "999", "1,000", "1,234,567"]);
     }
 
-    /// The vectors of RFC 4648, section 10.
     #[test]
-    fn base64_pads_as_the_standard_says() {
-        let cases =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        for (plain, encoded) in cases {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
+    fn bytes_stand_in_an_address() {
         assert_eq!(data_uri("image/png", &[0xfb, 0xff]), "data:image/png;base64,+/8=");
     }
 }

@@ -2,7 +2,6 @@
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -36,9 +35,6 @@ fn refusal(rejection: &JsonRejection) -> ApiError {
     match rejection {
         JsonRejection::JsonDataError(error) => ApiError::invalid("body", error.body_text()),
         JsonRejection::MissingJsonContentType(_) => ApiError::media_type(),
-        other if other.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::too_large(format!("expected a body of at most {} MiB", MAX_BODY >> 20))
-        }
         other => ApiError::malformed(other.body_text()),
     }
 }

@@ -4,7 +4,6 @@ use axum::extract::State as Extract;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
-use tombolo_data::image::Pixels;
 use utoipa::ToSchema;
 
 use super::body::{Json, photo_of_data_uri};
@@ -121,8 +120,7 @@ pub async fn embeddings(
             check_inputs(&inputs, MAX_PHOTOS)?;
             compute(&state, move |_| {
                 let photos = inputs.iter().map(|uri| photo_of_data_uri(uri));
-                let photos = photos.collect::<Result<Vec<Pixels>, ApiError>>()?;
-                Ok(engine.photos(&photos)?.iter().map(<[f32]>::to_vec).collect())
+                Ok(engine.photos(photos)?.iter().map(<[f32]>::to_vec).collect())
             })
             .await?
         }

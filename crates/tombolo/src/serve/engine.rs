@@ -2,26 +2,33 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 use tombolo_data::image::Pixels;
 use tombolo_eval::Calibration;
+use tombolo_search::Retriever;
 use tombolo_vectors::EmbeddingMatrix;
 
 use super::error::ApiError;
 use super::metrics::Metrics;
 use crate::cli::{Global, Terminal};
 use crate::library::ImageSide;
-use crate::model::Encoder;
+use crate::model::{Encoder, PHOTOS};
 
-/// Texts encoded at a time.
+/// Texts encoded at a time. A request with more of them gives way to others after so many.
 const BATCH: usize = 64;
+
+/// Requests whose texts wait; more are told to come again.
+const WAITING: usize = 1_024;
 
 /// How long it is believed that the model on disk is the one that is loaded.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// How long one that could not be loaded is left alone.
+const REFUSED: Duration = Duration::from_secs(10);
 
 /// A model, loaded.
 pub struct Engine {
@@ -65,9 +72,27 @@ impl Engine {
         ImageSide::new(&self.encoder)
     }
 
-    /// Mapped unit vectors of photos, `[photos, dim]`.
-    pub fn photos(&self, photos: &[Pixels]) -> anyhow::Result<EmbeddingMatrix> {
-        self.encoder.photo_vectors(photos, &self.terminal)
+    /// Mapped unit vectors of photos, `[photos, dim]`. They are taken one by one, since a photo that is decoded may be
+    /// a hundred times as large as one that is prepared.
+    pub fn photos(
+        &self,
+        mut photos: impl Iterator<Item = Result<Pixels, ApiError>>,
+    ) -> Result<EmbeddingMatrix, ApiError> {
+        let tower = self.encoder.image_tower(&self.terminal)?;
+        let mut prepared = std::iter::from_fn(|| {
+            let photo = photos.next()?;
+            Some(photo.map(|photo| tower.preprocessing().apply(&photo)))
+        });
+        let (dim, mut vectors) = (self.encoder.map()?.dim(), Vec::new());
+        loop {
+            let pictures = prepared.by_ref().take(PHOTOS).collect::<Result<Vec<_>, _>>()?;
+            if pictures.is_empty() {
+                let vectors = EmbeddingMatrix::from_rows(dim, vectors);
+                return Ok(vectors.map_err(anyhow::Error::from)?);
+            }
+            let found = self.encoder.picture_vectors(&pictures, &self.terminal)?;
+            vectors.extend_from_slice(found.as_slice());
+        }
     }
 
     /// How much each part of a photo is like a mapped unit vector: cosines, [`tombolo_models::model::WINDOWS`] a row.
@@ -88,13 +113,15 @@ fn written(encoder: &Encoder) -> Option<SystemTime> {
     map.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
-/// The engine of the moment. When the model on disk is trained anew, it follows.
+/// The engine of the moment. When the model on disk is trained anew, it follows, as long as the library is of that model.
 pub struct Engines {
     model: PathBuf,
     global: Global,
+    library: Arc<dyn Retriever>,
     current: RwLock<Option<Arc<Engine>>>,
-    looked: Mutex<Instant>,
-    queue: Mutex<Sender<Waiting>>,
+    /// When to look again; locked by the one who looks.
+    next_look: Mutex<Instant>,
+    queue: SyncSender<Waiting>,
 }
 
 /// Texts of one request.
@@ -106,18 +133,25 @@ struct Waiting {
 
 impl Engines {
     /// Nothing loaded yet; the thread that encodes texts is started.
-    pub fn new(model: PathBuf, global: Global, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let (sender, receiver) = channel();
+    pub fn new(
+        model: PathBuf,
+        global: Global,
+        library: Arc<dyn Retriever>,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let (queue, receiver) = sync_channel(WAITING);
         std::thread::Builder::new()
             .name("texts".into())
             .spawn(move || encode_texts(&receiver, &metrics))?;
-        let (current, looked) = (RwLock::new(None), Mutex::new(Instant::now()));
-        Ok(Self { model, global, current, looked, queue: Mutex::new(sender) })
+        let (current, next_look) = (RwLock::new(None), Mutex::new(Instant::now()));
+        Ok(Self { model, global, library, current, next_look, queue })
     }
 
     /// Loads the model, however long that takes.
     pub fn load(&self) -> anyhow::Result<Arc<Engine>> {
         let engine = Arc::new(Engine::load(&self.model, &self.global)?);
+        let towers = engine.encoder.model().image_fingerprint()?;
+        self.library.require(&towers, engine.encoder.map_fingerprint()?)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&engine));
         Ok(engine)
     }
@@ -131,19 +165,34 @@ impl Engines {
                 "the model is being loaded: try again in a second",
             ));
         };
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if looked.elapsed() < FRESH {
+        // While somebody looks, the others go on with what they have.
+        let mut next_look = match self.next_look.try_lock() {
+            Ok(next_look) => next_look,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(engine),
+        };
+        if Instant::now() < *next_look {
             return Ok(engine);
         }
-        *looked = Instant::now();
-        if written(&engine.encoder) == engine.written {
-            return Ok(engine);
+        let (found, patience) = match written(&engine.encoder) == engine.written {
+            true => (engine, FRESH),
+            false => self.follow(engine),
+        };
+        *next_look = Instant::now() + patience;
+        Ok(found)
+    }
+
+    /// The engine of the new model, and when to look again. A run that is being written anew may not be whole, and one of
+    /// other towers is not the library's: then the old one still answers.
+    fn follow(&self, old: Arc<Engine>) -> (Arc<Engine>, Duration) {
+        match self.load() {
+            Ok(new) => (new, FRESH),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "the new model is not used, the old one still answers");
+                (old, REFUSED)
+            }
         }
-        // A run that is being written anew may not be whole: then the old one still answers.
-        Ok(self
-            .load()
-            .inspect_err(|error| tracing::warn!(%error, "the new model cannot be loaded"))
-            .unwrap_or(engine))
     }
 
     /// Mapped unit vectors of texts, encoded together with those of other requests.
@@ -152,16 +201,20 @@ impl Engines {
         engine: &Arc<Engine>,
         texts: Vec<String>,
     ) -> Result<HashMap<String, Vec<f32>>, ApiError> {
-        if texts.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { texts: texts.clone(), engine: Arc::clone(engine), answer };
-        let sent = self.queue.lock().unwrap_or_else(PoisonError::into_inner).send(waiting);
         let lost = || ApiError::ours(&anyhow::anyhow!("the thread that encodes texts is gone"));
-        sent.map_err(|_| lost())?;
-        let vectors = answered.await.map_err(|_| lost())??;
-        Ok(texts.into_iter().zip(vectors).collect())
+        let mut vectors = HashMap::with_capacity(texts.len());
+        for texts in texts.chunks(BATCH) {
+            let (answer, answered) = oneshot::channel();
+            let engine = Arc::clone(engine);
+            let waiting = Waiting { texts: texts.to_vec(), engine, answer };
+            self.queue.try_send(waiting).map_err(|error| match error {
+                TrySendError::Full(_) => ApiError::overloaded(),
+                TrySendError::Disconnected(_) => lost(),
+            })?;
+            let found = answered.await.map_err(|_| lost())??;
+            vectors.extend(texts.iter().cloned().zip(found));
+        }
+        Ok(vectors)
     }
 }
 
@@ -176,7 +229,9 @@ fn encode_texts(receiver: &Receiver<Waiting>, metrics: &Metrics) {
             size += next.texts.len();
             batch.push(next);
         }
-        metrics.text_batch(size);
+        // Whoever asked may be gone.
+        batch.retain(|waiting| !waiting.answer.is_closed());
+        metrics.text_batch(batch.iter().map(|waiting| waiting.texts.len()).sum());
         while !batch.is_empty() {
             // A new model may have come between two requests.
             let engine = Arc::clone(&batch[0].engine);

@@ -8,6 +8,7 @@ use tombolo_data::image::{DecodeError, ImageError};
 use tombolo_search::{ExpressionError, SearchError};
 use utoipa::ToSchema;
 
+use super::body::MAX_BODY;
 use crate::query::QuestionError;
 
 /// Why a request has no answer.
@@ -83,7 +84,8 @@ impl ApiError {
     }
 
     /// 413.
-    pub fn too_large(message: impl Into<String>) -> Self {
+    pub fn too_large() -> Self {
+        let message = format!("expected a body of at most {} MiB", MAX_BODY >> 20);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
@@ -139,7 +141,9 @@ impl From<QuestionError> for ApiError {
 impl From<SearchError> for ApiError {
     fn from(error: SearchError) -> Self {
         let param = match &error {
-            SearchError::Time { .. } | SearchError::Inexpressible { .. } => "filter",
+            SearchError::Time { .. }
+            | SearchError::Filter { .. }
+            | SearchError::Inexpressible { .. } => "filter",
             SearchError::TooMany { .. } => "sort",
             SearchError::Cluster { .. } => {
                 tracing::error!(%error, "the cluster failed");

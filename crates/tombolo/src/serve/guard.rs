@@ -3,16 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State as Extract};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::body::MAX_BODY;
 use super::error::ApiError;
 use super::metrics::Metrics;
 use super::state::Shared;
 
-/// How long a request may take, its body included.
+/// How long a client may take to send a body.
+const BODY: Duration = Duration::from_secs(20);
+
+/// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Nothing of other hosts is loaded by our pages, nothing of ours by pages of other hosts.
@@ -54,6 +61,42 @@ fn is_own(host: &str) -> bool {
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Takes in the whole body before there is talk of a slot: whoever is slow to send one waits for nobody's but its own.
+pub async fn body(Extract(state): Extract<Shared>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(BODY, received(body, &state.bodies)).await {
+        Ok(Ok((body, _room))) => next.run(Request::from_parts(parts, body.into())).await,
+        Ok(Err(error)) => error.into_response(),
+        Err(_) => ApiError::unavailable("timeout", "the body took too long").into_response(),
+    }
+}
+
+/// A body, and the room that it takes among those of all requests.
+async fn received(
+    mut body: Body,
+    bodies: &Semaphore,
+) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), ApiError> {
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(ApiError::too_large());
+    }
+    let (mut bytes, mut room) = (Vec::new(), None::<SemaphorePermit<'_>>);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ApiError::malformed(error.to_string()))?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+        if bytes.len() > MAX_BODY {
+            return Err(ApiError::too_large());
+        }
+        let held = room.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = bytes.len().div_ceil(1 << 20) - held;
+        let more = bodies.try_acquire_many(more as u32).map_err(|_| ApiError::overloaded())?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
+        }
+    }
+    Ok((bytes, room))
 }
 
 /// Answers so many requests at once, and tells others to come again.

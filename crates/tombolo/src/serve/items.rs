@@ -5,7 +5,7 @@ use axum::extract::State as Extract;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tombolo_data::dataset::{ImageSource, emoji};
+use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Limits, decode};
 use tombolo_models::model::WINDOWS;
 use tombolo_search::{Expression, Facets, Item, Term};
@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::body::{Id, Parameters};
 use super::error::{ApiError, ErrorBody};
 use super::state::{Shared, State, compute};
+use crate::library::source_of;
 use crate::report::thumbnail::small_jpeg;
 
 /// Longer side of a thumbnail, in pixels.
@@ -181,16 +182,13 @@ fn contents(item: &Item) -> Result<Vec<u8>, ApiError> {
             "the photo has moved or changed since it was indexed: index its folder again",
         )
     };
-    let source = match item.path.strip_prefix("emoji:") {
-        Some(id) => emoji::source(id).ok_or_else(gone)?,
-        None => {
-            let metadata = std::fs::metadata(&item.path).map_err(|_| gone())?;
-            if !metadata.is_file() || metadata.len() != item.size {
-                return Err(gone());
-            }
-            ImageSource::File(item.path.clone().into())
+    let source = source_of(item);
+    if let ImageSource::File(path) = &source {
+        let metadata = std::fs::metadata(path).map_err(|_| gone())?;
+        if !metadata.is_file() || metadata.len() != item.size {
+            return Err(gone());
         }
-    };
+    }
     let bytes = source.read().map_err(|_| gone())?.into_owned();
     match blake3::hash(&bytes).to_hex().as_str() == item.blake3 {
         true => Ok(bytes),

@@ -69,16 +69,12 @@ pub struct Config {
 /// Serves until the process is told to stop; then answers what has begun. `ready` is told the address once it listens.
 pub fn run(config: Config, global: &Global, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
-    let engines = Engines::new(config.model, global.clone(), Arc::clone(&metrics))?;
+    let library: Arc<dyn Retriever> = config.library.into();
+    let (followed, counted) = (Arc::clone(&library), Arc::clone(&metrics));
+    let engines = Engines::new(config.model, global.clone(), followed, counted)?;
     let token = config.token.map(|token| blake3::hash(token.as_bytes()));
-    let state = Arc::new(State::new(
-        config.library,
-        engines,
-        metrics,
-        config.model_name,
-        token,
-        config.slots,
-    ));
+    let state =
+        Arc::new(State::new(library, engines, metrics, config.model_name, token, config.slots));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.bind)
@@ -119,6 +115,7 @@ fn router(state: Shared) -> Router {
         .route("/metrics", get(status::metrics))
         .method_not_allowed_fallback(|| async { ApiError::method() })
         .route_layer(from_fn_with_state(Arc::clone(&state), guard::slot))
+        .route_layer(from_fn_with_state(Arc::clone(&state), guard::body))
         .route_layer(from_fn_with_state(Arc::clone(&state), guard::token));
     let open = Router::new()
         .route("/health", get(status::health))
@@ -145,9 +142,12 @@ async fn serve(listener: &TcpListener, router: Router) {
     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
     let mut stop = std::pin::pin!(stop());
     loop {
-        let place = Arc::clone(&connections).acquire_owned().await;
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let accept = async {
+            let place = Arc::clone(&connections).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accept => accepted,
             () = &mut stop => break,
         };
         let Ok((stream, _)) = accepted else {

@@ -1,11 +1,10 @@
 //! What a search asks for, checked.
 
 use serde::Deserialize;
-use tombolo_data::image::Pixels;
 use tombolo_search::{Filter, Order, PageOptions};
 use utoipa::ToSchema;
 
-use super::body::{is_data_uri, photo_of_data_uri};
+use super::body::is_data_uri;
 use super::error::ApiError;
 use crate::query::{Likened, Question, Shape, Sort};
 
@@ -104,12 +103,12 @@ impl From<FilterRequest> for Filter {
     }
 }
 
-/// What is asked for, with photos decoded and every part within its bounds.
+/// What is asked for, every part within its bounds.
 pub struct Asking {
     /// Words, and texts that pull or push.
     pub question: Question,
-    /// Photos that pull or push.
-    pub photos: Vec<(Pull, Pixels)>,
+    /// The data URIs of photos that pull or push.
+    pub photos: Vec<(Pull, String)>,
     /// The id of a photo of the library that pulls.
     pub item: Option<String>,
     /// Which hits are wanted.
@@ -136,17 +135,13 @@ pub enum Pull {
 }
 
 impl SearchRequest {
-    /// Decodes photos: not for an async thread.
-    ///
     /// # Errors
     /// 422, naming the field.
     pub fn check(mut self) -> Result<Asking, ApiError> {
         let question = Question::of_words(self.query.as_deref().unwrap_or_default())?;
         let mut asking =
             Asking { question, photos: Vec::new(), item: self.item.take(), wish: self.wish()? };
-        if let Some(uri) = &self.image {
-            asking.photos.push((Pull::Plus, photo_of_data_uri(uri)?));
-        }
+        asking.photos.extend(self.image.take().map(|uri| (Pull::Plus, uri)));
         asking.take("add", Pull::Plus, self.add)?;
         asking.take("subtract", Pull::Minus, self.subtract)?;
         if self.sort.is_none() && asking.is_empty() {
@@ -193,7 +188,7 @@ impl Asking {
         }
         for term in terms {
             if is_data_uri(&term) {
-                self.photos.push((pull, photo_of_data_uri(&term)?));
+                self.photos.push((pull, term));
             } else {
                 check_text(param, &term)?;
                 self.question.side(pull == Pull::Plus).push(Likened::Text(term));

@@ -2,11 +2,10 @@
 
 use axum::extract::State as Extract;
 use serde::Serialize;
-use tombolo_data::image::Pixels;
 use tombolo_search::{Item, PageOptions, SearchOptions, Wanted};
 use utoipa::ToSchema;
 
-use super::body::Json;
+use super::body::{Json, photo_of_data_uri};
 use super::engine::Engine;
 use super::error::{ApiError, ErrorBody};
 use super::request::{Asking, Pull, SearchRequest, Wish};
@@ -85,11 +84,10 @@ fn encoded(asking: Asking, state: &State, engine: &Engine) -> Result<(Question, 
     if let Some(id) = item {
         question.plus.push(Likened::Vector(item_vector(state, engine, "item", &id)?));
     }
-    let (pulls, pictures): (Vec<Pull>, Vec<Pixels>) = photos.into_iter().unzip();
-    if !pictures.is_empty() {
-        for (pull, vector) in pulls.into_iter().zip(engine.photos(&pictures)?.iter()) {
-            question.side(pull == Pull::Plus).push(Likened::Vector(vector.to_vec()));
-        }
+    let decoded = photos.iter().map(|(_, uri)| photo_of_data_uri(uri));
+    let vectors = engine.photos(decoded)?;
+    for ((pull, _), vector) in photos.iter().zip(vectors.iter()) {
+        question.side(*pull == Pull::Plus).push(Likened::Vector(vector.to_vec()));
     }
     Ok((question, wish))
 }

@@ -15,10 +15,13 @@ use super::metrics::Metrics;
 /// Thumbnails kept in memory: about 60 MB.
 const THUMBNAILS: NonZeroUsize = NonZeroUsize::new(2_000).expect("not zero");
 
+/// MiB of bodies held at once: one for each connection, or sixteen of the largest.
+const BODIES: usize = 512;
+
 /// What all requests share.
 pub struct State {
     /// The library.
-    pub library: Box<dyn Retriever>,
+    pub library: Arc<dyn Retriever>,
     /// The model.
     pub engines: Engines,
     /// What is counted.
@@ -31,6 +34,8 @@ pub struct State {
     pub slots: Semaphore,
     /// Of those, how many may compute.
     pub workers: Arc<Semaphore>,
+    /// MiB of bodies that may be held at once.
+    pub bodies: Semaphore,
     thumbnails: Mutex<LruCache<String, Bytes>>,
 }
 
@@ -39,7 +44,7 @@ pub type Shared = Arc<State>;
 impl State {
     /// Nothing is computed yet.
     pub fn new(
-        library: Box<dyn Retriever>,
+        library: Arc<dyn Retriever>,
         engines: Engines,
         metrics: Arc<Metrics>,
         model_name: String,
@@ -49,8 +54,8 @@ impl State {
         // One more than cores, so that a core need not wait for a disk.
         let workers = Arc::new(Semaphore::new(rayon::current_num_threads() + 1));
         let thumbnails = Mutex::new(LruCache::new(THUMBNAILS));
-        let slots = Semaphore::new(slots);
-        Self { library, engines, metrics, model_name, token, slots, workers, thumbnails }
+        let (slots, bodies) = (Semaphore::new(slots), Semaphore::new(BODIES));
+        Self { library, engines, metrics, model_name, token, slots, workers, bodies, thumbnails }
     }
 
     /// The photo of this id.

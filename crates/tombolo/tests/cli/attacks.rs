@@ -28,12 +28,16 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 
 /// 81 million pixels of nothing in a small file: more than a request may decode.
 fn bomb() -> Vec<u8> {
+    grey(9_000, 9_000)
+}
+
+fn grey(width: u32, height: u32) -> Vec<u8> {
     use image::codecs::png::{CompressionType, FilterType, PngEncoder};
     let mut bytes = Vec::new();
     let encoder =
         PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter);
-    let pixels = vec![0; 9_000 * 9_000];
-    encoder.write_image(&pixels, 9_000, 9_000, image::ExtendedColorType::L8).unwrap();
+    let pixels = vec![0; width as usize * height as usize];
+    encoder.write_image(&pixels, width, height, image::ExtendedColorType::L8).unwrap();
     bytes
 }
 
@@ -379,7 +383,8 @@ fn a_body_that_never_ends_keeps_nobody_waiting() {
         "POST /search HTTP/1.1\r\nHost: {}\r\n{JSON}Content-Length: 1000\r\n\r\n{{",
         server.address
     );
-    let mut slow: Vec<TcpStream> = (0..200).map(|_| server.connect()).collect();
+    // More of them than requests that are answered at once.
+    let mut slow: Vec<TcpStream> = (0..400).map(|_| server.connect()).collect();
     slow.iter_mut().for_each(|stream| stream.write_all(head.as_bytes()).unwrap());
     std::thread::sleep(Duration::from_millis(300));
     let started = Instant::now();
@@ -387,6 +392,38 @@ fn a_body_that_never_ends_keeps_nobody_waiting() {
     assert!(started.elapsed() < Duration::from_secs(5));
     drop(slow);
     still_answers(&server);
+}
+
+/// Each photo is within its bounds, and decoded takes 180 MB.
+#[test]
+#[cfg(target_os = "linux")]
+fn many_large_photos_are_taken_one_by_one() {
+    let (_dir, server) = served();
+    let photo = uri(&grey(10_000, 6_000));
+    let photos = vec![photo; 8];
+    let models = server.get("/v1/models").json();
+    let body = json!({ "model": models["data"][0]["id"], "modality": "image", "input": photos });
+    let answer = server.post("/v1/embeddings", &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["data"].as_array().unwrap().len(), 8);
+    let status = format!("/proc/{}/status", server.child.id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 1_000_000, "{peak} kB");
+}
+
+#[test]
+fn filters_longer_than_a_database_takes_are_refused() {
+    let (_dir, server) = served();
+    for filter in [
+        json!({ "tags": vec!["a"; 2_000] }),
+        json!({ "path": "*a".repeat(40_000) }),
+        json!({ "camera": "x".repeat(5_000) }),
+    ] {
+        let answer = server.post("/search", &json!({ "query": "red", "filter": filter }));
+        assert_eq!((answer.status, answer.code()), (422, "invalid".to_owned()));
+    }
 }
 
 /// Takes ten seconds, the time that a client has for a head.

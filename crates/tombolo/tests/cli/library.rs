@@ -109,6 +109,13 @@ fn tags_come_from_a_csv_file() {
     mine.sort();
     assert_eq!(mine, ["blue-top", "red-left"]);
     assert_eq!(names(&search(dir, &["red", "--tag", "mine", "--tag", "warm"])), ["red-left"]);
+    // However a path is spelled, it is the photo's.
+    std::fs::write(dir.join("tags.csv"), "image,tags\n./photos/../photos/green-top.png,odd\n")
+        .unwrap();
+    assert_status(&run(dir, &index), 0);
+    assert_eq!(names(&search(dir, &["red", "--tag", "odd"])), ["green-top"]);
+    let below = search(dir, &["red", "--folder", "photos/../photos", "--top", "30"]);
+    assert_eq!(below.len(), 24);
 }
 
 #[test]

@@ -61,7 +61,11 @@ fn a_photo_that_is_gone_is_named_and_stands_behind_those_that_were_judged() {
     let plain = search(dir.path(), &["--top", "5"]);
     let gone = plain[0]["path"].as_str().unwrap();
     std::fs::remove_file(gone).unwrap();
-    let judged = search(dir.path(), &["--top", "6", "--rerank", "blip", "--rerank-top", "5"]);
+    let judge = ["search", "red", "--library", "lib", "--rerank", "blip", "--rerank-top", "5"];
+    let output = run(dir.path(), &[&judge[..], &["--top", "6", "--json"]].concat());
+    assert_status(&output, 3);
+    let judged: Vec<Value> =
+        out(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(judged[4]["path"], gone);
     assert!(judged[4]["match"].is_null() && judged[3]["match"].is_number());
 }
