@@ -1,9 +1,13 @@
 //! The layers that every network here is built of.
 
+mod recurrent;
+
 use candle_core::{DType, Device, Tensor};
 use tombolo_kernels::{Activation, attention, layer_norm, linear};
 
 pub use tombolo_kernels::unit_norm;
+
+pub use self::recurrent::Gru;
 
 use crate::error::Result;
 use crate::weights::{Init, Scope};

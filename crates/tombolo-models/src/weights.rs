@@ -20,6 +20,8 @@ pub enum Init {
     Glorot,
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
+    /// Uniform between this value and its negative.
+    Uniform(f32),
 }
 
 /// A set of named f32 tensors.
@@ -117,6 +119,7 @@ fn initial_values(shape: &[usize], init: Init, rng: &mut ChaCha8Rng) -> Vec<f32>
             let bound = (6.0 / shape.iter().sum::<usize>() as f32).sqrt();
             (0..count).map(|_| rng.random_range(-bound..bound)).collect()
         }
+        Init::Uniform(bound) => (0..count).map(|_| rng.random_range(-bound..bound)).collect(),
         Init::Normal(deviation) => (0..count).map(|_| deviation * normal(rng)).collect(),
     }
 }
