@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "parity/gru.rs"]
+mod gru;
 #[path = "parity/zoo.rs"]
 mod zoo;
 
