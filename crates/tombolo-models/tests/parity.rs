@@ -5,6 +5,8 @@
 
 #[path = "parity/gru.rs"]
 mod gru;
+#[path = "parity/pooling.rs"]
+mod pooling;
 #[path = "parity/zoo.rs"]
 mod zoo;
 

@@ -296,6 +296,7 @@ fn a_server_follows_the_library_and_the_map() {
     let mapped = server.search(json!({ "query": "a red square", "top": 100 }));
     assert_ne!(mapped["hits"][0]["score"], after["hits"][0]["score"]);
     // Other towers are another model: the library's vectors are not theirs.
+    std::fs::remove_dir_all(path.join("model")).unwrap();
     let anew = ["train", "csv:captions.csv", "--config", "settings.toml", "--out", "model"];
     assert_status(&run(path, &[&anew[..], &["--seed", "7"]].concat()), 0);
     std::thread::sleep(Duration::from_millis(1_100));
