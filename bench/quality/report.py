@@ -20,22 +20,22 @@ HEAD = """| | recall@1 image→text | recall@1 text→image | sum of recalls | p
 """
 
 
-def spread(values, digits):
-    """Mean, and half the range where there is one."""
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {(max(values) - min(values)) / 2:.{digits}f}"
-
-
 def metric(results, name):
     return [result["metrics"][name] for result in results]
 
 
+def figure(results, name, scale=1):
+    """Mean, and half the range where there is one; a result may be a mean itself, and bring its own."""
+    values = [scale * value for value in metric(results, name)]
+    half = scale * results[0].get("spread", {}).get(name, 0) if len(values) == 1 else (max(values) - min(values)) / 2
+    return f"{statistics.fmean(values):.1f}" + (f" ± {half:.1f}" if half else "")
+
+
 def line(row, results):
-    recalls = [spread([100 * value for value in metric(results, f"val.{side}.recall@1")], 1)
-               for side in ("image_to_text", "text_to_image")]
+    recalls = [figure(results, f"val.{side}.recall@1", 100) for side in ("image_to_text", "text_to_image")]
     seconds = statistics.fmean(result["seconds"] for result in results)
     trained = f"{results[0]['parameters'] / 1e6:.1f} M"
-    cells = [row.what, *recalls, spread(metric(results, "val.rsum"), 1), f"{seconds:.0f} s", trained, str(len(results))]
+    cells = [row.what, *recalls, figure(results, "val.rsum"), f"{seconds:.0f} s", trained, str(sum(result.get("seeds", 1) for result in results))]
     return "| " + " | ".join(cells) + " |\n"
 
 
@@ -47,8 +47,8 @@ def by_group(known):
         return ""
     text = "\nRecall@1 on each group of val, image→text and text→image, ranked against all of val:\n\n| | 1 | 2 | 3 |\n|---|---|---|---|\n"
     for row, results in known:
-        cells = [row.what] + [" and ".join(spread([100 * value for value in metric(results, f"{name}.{side}.recall@1")], 1)
-                                           for side in ("image_to_text", "text_to_image")) for name in names]
+        cells = [row.what] + [" and ".join(figure(results, f"{name}.{side}.recall@1", 100) for side in ("image_to_text", "text_to_image"))
+                              for name in names]
         text += "| " + " | ".join(cells) + " |\n"
     return text
 

@@ -27,8 +27,12 @@ class Results:
     """What is known of the rows, kept beside this file: a run is large and may go, its figures stay."""
 
     def __init__(self, path):
-        self.path = path
-        self.known = json.loads(path.read_text()) if path.exists() else {}
+        self.path, self.known = path, {}
+        self.read()
+
+    def read(self):
+        if self.path.exists():
+            self.known = json.loads(self.path.read_text())
 
     def of(self, row, seed):
         """The result of a row, if there is one with the row's settings of today."""
@@ -36,6 +40,7 @@ class Results:
         return result if result and result["settings"] == row.settings else None
 
     def add(self, row, seed, result):
+        self.read()  # Another run may have added some meanwhile.
         self.known.setdefault(row.name, {})[str(seed)] = {"settings": row.settings, **result}
         self.path.write_text("{\n" + ",\n".join(self.lines()) + "\n}\n")
 
@@ -57,9 +62,10 @@ class Bench:
         return self.runs / f"{name}-{seed}"
 
     def results(self, row):
-        """What is known of a row: one result a seed."""
+        """What is known of a row: one result a seed; or else the mean over seeds of runs that are gone."""
         seeds = ["all"] if row.ensemble else SEEDS
-        return [result for seed in seeds if (result := self.known.of(row, seed))]
+        results = [result for seed in seeds if (result := self.known.of(row, seed))]
+        return results or [result for result in [self.known.of(row, "mean")] if result]
 
     def train(self, row):
         if row.ensemble:
