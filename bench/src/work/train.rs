@@ -121,6 +121,7 @@ fn key(text: usize) -> FeatureKey {
 fn tower_config(settings: &StageSettings) -> TowerConfig {
     TowerConfig {
         input: TowerInput::Vectors(TOKEN_DIM),
+        encoder: settings.encoder,
         width: settings.width,
         layers: settings.layers,
         heads: settings.heads,

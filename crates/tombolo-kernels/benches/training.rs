@@ -1,12 +1,13 @@
-//! The operations of training on the sizes of the default map (1,500 pairs, 512 wide, 1,024 inside) and
-//! the default text tower (256 queries, 4,352 keys), on all cores: `cargo bench -p tombolo-kernels`.
+//! The operations of training on the sizes of the default map (1,500 pairs, 512 wide, 1,024 inside), of
+//! the default text tower (256 queries, 4,352 keys) and of VSE++ (128 captions, a state of 1,024), on all cores:
+//! `cargo bench -p tombolo-kernels`.
 
 use candle_core::{Device, Tensor, Var};
 use divan::Bencher;
 use tombolo_kernels::{
-    Activation, AdamWStep, Dropout, Standardised, Term, adamw, bias_gelu_dropout, blend, infonce,
-    linear, linear_composed, masked_softmax, masked_softmax_composed, residual_layer_norm,
-    residual_layer_norm_composed, supcon, supcon_composed,
+    Activation, AdamWStep, Direction, Dropout, Standardised, Term, adamw, bias_gelu_dropout, blend,
+    gru, gru_composed, infonce, linear, linear_composed, masked_softmax, masked_softmax_composed,
+    residual_layer_norm, residual_layer_norm_composed, supcon, supcon_composed,
 };
 
 fn main() {
@@ -111,5 +112,20 @@ fn masked_softmax_3500_81(bencher: Bencher, form: &str) {
     bencher.bench_local(|| {
         let weights = softmax(&scores, &lengths).expect("shapes agree");
         weights.sum_all().expect("f32").backward().expect("a scalar")
+    });
+}
+
+#[divan::bench(args = ["fused", "composed"], sample_count = 10)]
+fn gru_128_captions_1024(bencher: Bencher, form: &str) {
+    let unit = if form == "fused" { gru } else { gru_composed };
+    let lengths: Vec<usize> = (0..128).map(|caption| 7 + caption * 5 % 12).collect();
+    let rows = lengths.iter().sum();
+    let gates = Var::from_tensor(&tensor(&[rows, 3072])).expect("a copy");
+    let weight = (tensor(&[3072, 1024]) * 0.03).expect("f32");
+    let weight = Var::from_tensor(&weight).expect("a copy");
+    let bias = tensor(&[3072]);
+    bencher.bench_local(|| {
+        let states = unit(&gates, &weight, &bias, &lengths, Direction::Forward);
+        states.and_then(|states| states.sqr()?.backward()).expect("shapes agree")
     });
 }

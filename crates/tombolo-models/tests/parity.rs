@@ -17,7 +17,7 @@ use tombolo_models::checkpoint::{HostTensor, Tensors, safetensors};
 use tombolo_models::image::Vit;
 use tombolo_models::text::Bert;
 use tombolo_models::tower::{
-    Pooling, Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput,
+    EncoderKind, Pooling, Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput,
 };
 use tombolo_models::weights::Weights;
 
@@ -80,6 +80,7 @@ fn trained_layers_go_on_where_the_frozen_ones_end() {
         let pooled = |values, dim, tail, weights| {
             let config = TowerConfig {
                 input: TowerInput::Vectors(dim),
+                encoder: EncoderKind::Transformer,
                 width: 0,
                 layers: 0,
                 heads: 0,

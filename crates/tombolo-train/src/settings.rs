@@ -2,16 +2,18 @@
 
 mod check;
 mod curriculum;
+mod preset;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tombolo_models::features::PhotoView;
-use tombolo_models::tower::Pooling;
+use tombolo_models::tower::{EncoderKind, Pooling};
 use toml::Value;
 
 pub(crate) use self::check::perturbations;
 pub use self::curriculum::{CurriculumSettings, Group, Order};
+pub use self::preset::Preset;
 use crate::error::{Result, TrainError};
 use crate::loss::Loss;
 
@@ -45,7 +47,10 @@ pub struct StageSettings {
     pub trained_blocks: usize,
     /// Their learning rate, as a share of the tower's or the map's.
     pub trained_rate: f64,
-    /// Width of the encoder.
+    /// The encoder: `transformer`, or `gru`, whose vector is its last state, as wide as the output.
+    #[serde(default)]
+    pub encoder: EncoderKind,
+    /// Width of the encoder; of what a GRU reads.
     pub width: usize,
     /// Layers of the encoder.
     pub layers: usize,
@@ -200,6 +205,7 @@ impl Settings {
             backbone: "all-minilm-l6-v2@0,2,4,6".into(),
             trained_blocks: 0,
             trained_rate: 0.1,
+            encoder: EncoderKind::Transformer,
             width: 256,
             layers: 2,
             heads: 4,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use self::learned::LearnedPooling;
 use self::pool::pool;
+pub use self::semantic::EncoderKind;
 use self::semantic::SemanticEncoder;
 use self::tail::Tail;
 pub use self::tail::{BlocksConfig, LayersConfig, TailBlock, TailConfig};
@@ -31,7 +32,7 @@ pub enum TowerInput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Readout {
-    /// The state of the `[class]` token alone, as in the paper.
+    /// The state of the `[class]` token alone, as in the paper, or the last state of a recurrent encoder.
     Class,
     /// The state of the `[class]` token beside the mean of the backbone's vectors and, for each of their
     /// components, the mean of its so many largest values. What stage training may forget, the map can
@@ -63,11 +64,14 @@ impl Pooling {
 pub struct TowerConfig {
     /// What the encoder reads.
     pub input: TowerInput,
-    /// Width of the encoder.
+    /// What the encoder is.
+    #[serde(default, skip_serializing_if = "EncoderKind::is_transformer")]
+    pub encoder: EncoderKind,
+    /// Width of the encoder; of what a recurrent one reads.
     pub width: usize,
     /// Layers of the encoder.
     pub layers: usize,
-    /// Heads of each layer.
+    /// Heads of each layer; a recurrent one has none.
     pub heads: usize,
     /// The most positions that a sequence may have, `[class]` not counted; later ones are cut.
     pub positions: usize,
@@ -250,6 +254,7 @@ mod tests {
     fn config() -> TowerConfig {
         TowerConfig {
             input: TowerInput::Vectors(6),
+            encoder: EncoderKind::Transformer,
             width: 8,
             layers: 2,
             heads: 2,
@@ -266,10 +271,9 @@ mod tests {
         (0..length * 6).map(|i| ((i * 37 + seed * 11) % 17) as f32 / 8.0 - 1.0).collect()
     }
 
-    #[test]
-    fn a_sequence_in_a_batch_gives_the_vector_that_it_gives_alone() {
+    fn check_that_neighbours_change_nothing(encoder: EncoderKind) {
         let weights = Weights::trainable(1, &Device::Cpu);
-        let tower = Tower::new(config(), &weights.root()).unwrap();
+        let tower = Tower::new(TowerConfig { encoder, ..config() }, &weights.root()).unwrap();
         let alone = Sequences {
             values: Tensor::from_vec(sequence(3, 1), (3, 6), &Device::Cpu).unwrap(),
             lengths: vec![3],
@@ -283,6 +287,21 @@ mod tests {
         let first = tower.forward(&batch).unwrap().narrow(0, 0, 1).unwrap();
         let difference = (alone - first).unwrap().abs().unwrap().sum_all().unwrap();
         assert!(difference.to_scalar::<f32>().unwrap() < 1e-5);
+    }
+
+    #[test]
+    fn a_sequence_in_a_batch_gives_the_vector_that_it_gives_alone() {
+        check_that_neighbours_change_nothing(EncoderKind::Transformer);
+        check_that_neighbours_change_nothing(EncoderKind::Gru);
+    }
+
+    #[test]
+    fn the_encoder_is_named_only_where_it_is_another_than_the_papers() {
+        let written = |config: &TowerConfig| toml::to_string(config).unwrap();
+        assert!(!written(&config()).contains("encoder"));
+        let recurrent = TowerConfig { encoder: EncoderKind::Gru, ..config() };
+        assert!(written(&recurrent).contains("encoder = \"gru\""));
+        assert_eq!(toml::from_str::<TowerConfig>(&written(&config())).unwrap(), config());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use tombolo_models::checkpoint::safetensors;
-use tombolo_models::tower::{Pooling, Readout, Sequences, Tower, TowerConfig, TowerInput};
+use tombolo_models::tower::{
+    EncoderKind, Pooling, Readout, Sequences, Tower, TowerConfig, TowerInput,
+};
 use tombolo_models::weights::Weights;
 
 use crate::{assert_near, flat, golden};
@@ -10,9 +12,11 @@ use crate::{assert_near, flat, golden};
 #[test]
 fn learned_pooling_matches_its_equations() {
     let mut tensors = safetensors::read(&golden("pooling/pooling.safetensors")).unwrap();
-    let (values, expected) = (tensors.remove("values").unwrap(), tensors.remove("expected").unwrap());
+    let (values, expected) =
+        (tensors.remove("values").unwrap(), tensors.remove("expected").unwrap());
     let config = TowerConfig {
         input: TowerInput::Vectors(6),
+        encoder: EncoderKind::Transformer,
         width: 0,
         layers: 0,
         heads: 0,

@@ -2,6 +2,7 @@
 
 use tombolo_data::perturbation::{Perturbation, TextPerturbation};
 use tombolo_models::backbones::WORDS;
+use tombolo_models::tower::EncoderKind;
 
 use super::{Order, Settings, StageSettings};
 use crate::error::{Result, TrainError};
@@ -70,11 +71,7 @@ impl Settings {
 
 impl StageSettings {
     fn check(&self, stage: &str) -> Result<()> {
-        if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
-            let reason =
-                format!("expected a divisor of width {}, found {}", self.width, self.heads);
-            return Err(invalid(&format!("{stage}.heads"), &reason));
-        }
+        self.check_encoder(stage)?;
         self.check_positives(stage)?;
         let bare = self.backbone == WORDS || self.backbone.starts_with("patches:");
         if bare && self.trained_blocks > 0 {
@@ -90,6 +87,19 @@ impl StageSettings {
 }
 
 impl StageSettings {
+    fn check_encoder(&self, stage: &str) -> Result<()> {
+        if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
+            let reason =
+                format!("expected a divisor of width {}, found {}", self.width, self.heads);
+            return Err(invalid(&format!("{stage}.heads"), &reason));
+        }
+        if self.encoder == EncoderKind::Gru && self.layers != 1 {
+            let reason = format!("expected 1 of a GRU, found {}", self.layers);
+            return Err(invalid(&format!("{stage}.layers"), &reason));
+        }
+        Ok(())
+    }
+
     /// Copies are of texts, views of photos.
     fn check_positives(&self, stage: &str) -> Result<()> {
         if stage == "image" && !self.copies.is_empty() {
@@ -138,6 +148,7 @@ mod tests {
             "map.batch=0",
             "joint.batch=0",
             "image.heads=3",
+            "text.layers=2",
             "curriculum.groups=[]",
             "text.copies=['char_swop']",
             "text.copies=['blur']",
@@ -162,7 +173,8 @@ mod tests {
                 .contains("map.members")
         );
         several.check(&Stage::ALL).unwrap();
-        let photos = photos.map(|wrong| (Settings::photos(), wrong));
+        let settings = || Settings::photos().with_assignment("text.encoder=gru").unwrap();
+        let photos = photos.map(|wrong| (settings(), wrong));
         let emoji = ["text.output=0", "image.trained_blocks=2", "text.trained_blocks=1"];
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));
         for (settings, wrong) in photos.into_iter().chain(emoji) {

@@ -147,6 +147,7 @@ pub fn positives(dataset: &dyn Dataset, texts: &[usize]) -> Result<Positives> {
 pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig {
     TowerConfig {
         input,
+        encoder: settings.encoder,
         width: settings.width,
         layers: settings.layers,
         heads: settings.heads,

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use tombolo_data::dataset;
 use tombolo_models::backbones::Backbones;
-use tombolo_train::settings::Settings;
+use tombolo_train::settings::{Preset, Settings};
 use tombolo_train::{Plan, Stage};
 
 use super::failure::Misuse;
@@ -31,10 +31,13 @@ pub struct Arguments {
     /// The run or starter whose other parts are kept, when some stages are trained; by default that of --out
     #[arg(long, env = "TOMBOLO_MODEL", value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// The stages to train, in order
-    #[arg(long, env = "TOMBOLO_STAGES", value_delimiter = ',', default_value = "text,image,map")]
-    stages: Vec<Stage>,
-    /// Settings in a TOML file, in place of the defaults
+    /// The stages to train, in order; by default text,image,map, or those of the preset
+    #[arg(long, env = "TOMBOLO_STAGES", value_delimiter = ',')]
+    stages: Option<Vec<Stage>>,
+    /// Settings and stages that belong together
+    #[arg(long, env = "TOMBOLO_PRESET", value_enum, default_value_t = PresetName::Default)]
+    preset: PresetName,
+    /// Settings in a TOML file, in place of the preset's
     #[arg(long, env = "TOMBOLO_CONFIG", value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// One setting in place of its default, such as map.kind=cca; may be given again
@@ -54,7 +57,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let skipped = super::data::warn(dataset.as_ref(), terminal);
     let settings = settings(&arguments, &name)?;
     let backbones = model::backbones(global)?;
-    let retrain = stages != Stage::ALL;
+    let retrain = !Stage::ALL.iter().all(|stage| stages.contains(stage));
     let (out, start) = places(&arguments, &backbones)?;
     let plan = Plan {
         dataset: dataset.as_ref(),
@@ -82,6 +85,24 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     Ok(if skipped + outcome.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PresetName {
+    /// Three stages, with the defaults for the kind of data
+    Default,
+    /// VSE++: words learned from scratch in a GRU, joined to frozen photo features from pairs alone
+    #[value(name = "vse++")]
+    VsePlusPlus,
+}
+
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Default => Self::Default,
+            PresetName::VsePlusPlus => Self::VsePlusPlus,
+        }
+    }
+}
+
 /// The run to write, and the run whose parts it starts from, if that is another.
 fn places(
     arguments: &Arguments,
@@ -100,7 +121,10 @@ fn places(
 
 fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, String)> {
     match &arguments.what[..] {
-        [dataset] => Ok((arguments.stages.clone(), dataset.clone())),
+        [dataset] => {
+            let of_preset = || Preset::from(arguments.preset).stages();
+            Ok((arguments.stages.clone().unwrap_or_else(of_preset), dataset.clone()))
+        }
         [stage, dataset] => {
             let stage = stage.parse::<Stage>().map_err(|message| {
                 Misuse::new(message, "for example: tombolo train map flickr8k:DIR --out RUN")
@@ -111,12 +135,9 @@ fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, Stri
     }
 }
 
-/// Defaults for the kind of data, then the file, then each `--set`, then `--seed`.
+/// Those of the preset, then the file, then each `--set`, then `--seed`.
 fn settings(arguments: &Arguments, dataset: &str) -> anyhow::Result<Settings> {
-    let mut settings = match dataset.starts_with("emoji") {
-        true => Settings::emoji(),
-        false => Settings::photos(),
-    };
+    let mut settings = Preset::from(arguments.preset).settings(dataset);
     if let Some(path) = &arguments.config {
         settings = settings.with_file(path)?;
     }

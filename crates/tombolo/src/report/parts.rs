@@ -6,7 +6,7 @@ use tombolo_models::backbones::{WORDS, text_model};
 use tombolo_models::catalogue::Entry;
 use tombolo_models::checkpoint::{self, CheckpointError};
 use tombolo_models::model::{Model, TowerFile};
-use tombolo_models::tower::{Readout, TailConfig, TowerInput};
+use tombolo_models::tower::{EncoderKind, Readout, TailConfig, TowerConfig, TowerInput};
 use tombolo_train::run::PlanFile;
 use tombolo_train::settings::StageSettings;
 
@@ -43,16 +43,7 @@ fn tower_facts(
     parameters: usize,
 ) -> Vec<Fact> {
     let sizes = &tower.tower;
-    let encoder = match sizes.readout {
-        Readout::Pooled(_) => "none".to_owned(),
-        _ => format!(
-            "{} × {}, {} heads, {} positions",
-            counted(sizes.layers, "layer"),
-            sizes.width,
-            sizes.heads,
-            sizes.positions
-        ),
-    };
+    let encoder = encoder(sizes);
     let pooled = 2 * sizes.segments.len().max(1);
     let vector = match (sizes.readout, sizes.encoded()) {
         (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => {
@@ -81,6 +72,22 @@ fn tower_facts(
         facts.push(Fact::new("training", training(*epochs, *batch, *learning_rate)));
     }
     facts
+}
+
+fn encoder(sizes: &TowerConfig) -> String {
+    match (sizes.readout, sizes.encoder) {
+        (Readout::Pooled(_), _) => "none".to_owned(),
+        (_, EncoderKind::Gru) => {
+            format!("GRU, {} → {}, {} positions", sizes.width, sizes.output, sizes.positions)
+        }
+        (_, EncoderKind::Transformer) => format!(
+            "{} × {}, {} heads, {} positions",
+            counted(sizes.layers, "layer"),
+            sizes.width,
+            sizes.heads,
+            sizes.positions
+        ),
+    }
 }
 
 fn backbone(name: &str) -> String {

@@ -12,6 +12,7 @@ mod http;
 mod joint;
 mod killed;
 mod library;
+mod preset;
 mod rerank;
 mod serve;
 mod starter;
@@ -177,13 +178,12 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
     assert_ne!(parts(&dir.path().join("other"))[0], parts(&trained().join("model"))[0]);
 }
 
-#[test]
-fn a_run_killed_at_any_moment_and_resumed_gives_the_same_model() {
-    let dir = data();
+/// Trains `run` in a folder, killed and resumed until it is whole.
+fn train_under_kills(dir: &Path, train: &[&str], run: &str) {
     let mut kills = 0;
     for attempt in 0..40 {
         let resume: &[&str] = if attempt > 0 { &["--resume"] } else { &[] };
-        let mut child = command(dir.path(), &[&TRAIN[..], resume].concat())
+        let mut child = command(dir, &[train, resume].concat())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -200,11 +200,17 @@ fn a_run_killed_at_any_moment_and_resumed_gives_the_same_model() {
             }
         }
         // Killed after the run was put in its place, while its report was written: there is no more to do.
-        if dir.path().join("model").exists() {
+        if dir.join(run).exists() {
             break;
         }
     }
     assert!(kills > 0, "no run was killed");
+}
+
+#[test]
+fn a_run_killed_at_any_moment_and_resumed_gives_the_same_model() {
+    let dir = data();
+    train_under_kills(dir.path(), &TRAIN, "model");
     assert_eq!(parts(&dir.path().join("model")), parts(&trained().join("model")));
 }
 

@@ -200,7 +200,9 @@ mod tests {
     use super::folder::channels_last;
     use super::*;
     use crate::checkpoint::safetensors;
-    use crate::tower::{Pooling, Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput};
+    use crate::tower::{
+        EncoderKind, Pooling, Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput,
+    };
     use crate::weights::Weights;
 
     fn golden(name: &str) -> PathBuf {
@@ -241,6 +243,7 @@ mod tests {
         let vectors = |network: &EfficientNet, tail, weights| {
             let config = TowerConfig {
                 input: TowerInput::Vectors(network.dim()),
+                encoder: EncoderKind::Transformer,
                 width: 0,
                 layers: 0,
                 heads: 0,

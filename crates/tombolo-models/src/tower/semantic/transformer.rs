@@ -2,14 +2,15 @@
 
 use candle_core::Tensor;
 
-use super::{Sequences, TowerConfig, TowerInput, starts};
+use super::input::Input;
 use crate::error::Result;
 use crate::layers::{EncoderLayer, LayerNorm, Linear, running_places, unit_norm};
+use crate::tower::{Sequences, TowerConfig, starts};
 use crate::weights::{Init, Scope};
 
 /// A standard Transformer encoder over `[class]` and a sequence, with learned 1-D positions: §3.1 and
 /// §3.2 of the paper.
-pub(super) struct SemanticEncoder {
+pub(in crate::tower) struct TransformerEncoder {
     input: Input,
     class: Tensor,
     positions: Tensor,
@@ -18,12 +19,7 @@ pub(super) struct SemanticEncoder {
     output: Linear,
 }
 
-enum Input {
-    Tokens(Tensor),
-    Vectors { norm: LayerNorm, projection: Linear },
-}
-
-impl SemanticEncoder {
+impl TransformerEncoder {
     /// Reads or creates an encoder at `scope`.
     ///
     /// # Errors
@@ -31,15 +27,7 @@ impl SemanticEncoder {
     pub(super) fn new(config: &TowerConfig, scope: &Scope<'_>) -> Result<Self> {
         let width = config.width;
         let small = Init::Normal(0.02);
-        let input = match config.encoded() {
-            TowerInput::Tokens(count) => {
-                Input::Tokens(scope.get("tokens.weight", &[count, width], Init::Normal(0.1))?)
-            }
-            TowerInput::Vectors(dim) => Input::Vectors {
-                norm: LayerNorm::new(dim, 1e-5, &scope.at("input_norm"))?,
-                projection: Linear::new(dim, width, &scope.at("projection"))?,
-            },
-        };
+        let input = Input::new(config.encoded(), width, scope)?;
         let layers = (0..config.layers)
             .map(|i| EncoderLayer::new(width, config.heads, 4 * width, &scope.at("layer").at(i)))
             .collect::<Result<_>>()?;
@@ -79,7 +67,7 @@ impl SemanticEncoder {
     /// `[class]` before each sequence, and positions added. Returns `[rows + sequences, width]` and the
     /// rows of each sequence.
     fn with_class(&self, sequences: &Sequences) -> Result<(Tensor, Vec<usize>)> {
-        let rows = Tensor::cat(&[&self.class, &self.embed(&sequences.values)?], 0)?;
+        let rows = Tensor::cat(&[&self.class, &self.input.embed(&sequences.values)?], 0)?;
         let lengths: Vec<usize> = sequences.lengths.iter().map(|n| n + 1).collect();
         let count = lengths.iter().sum::<usize>();
         let places = running_places(&lengths, 0);
@@ -95,12 +83,5 @@ impl SemanticEncoder {
         let x = rows.index_select(&Tensor::from_vec(order, count, rows.device())?, 0)?;
         let places = Tensor::from_vec(places, count, rows.device())?;
         Ok(((x + self.positions.index_select(&places, 0)?)?, lengths))
-    }
-
-    fn embed(&self, values: &Tensor) -> Result<Tensor> {
-        match &self.input {
-            Input::Tokens(table) => Ok(table.index_select(values, 0)?),
-            Input::Vectors { norm, projection } => projection.forward(&norm.forward(values)?),
-        }
     }
 }
