@@ -101,12 +101,14 @@ impl Retriever for Library {
             && (all_are_hits || !which.count);
         match wanted {
             Wanted::Near(query) if plain => {
-                let mut hits: Vec<Hit> = self.search(query, options)?;
-                let full = hits.len() == options.top;
+                // One more tells whether there is another page.
+                let and_one = SearchOptions { top: options.top.saturating_add(1), ..*options };
+                let mut hits: Vec<Hit> = self.search(query, &and_one)?;
                 let least = which.least.unwrap_or(f64::NEG_INFINITY);
                 hits.retain(|hit| f64::from(hit.score) >= least);
-                let whole = full && hits.len() == options.top;
-                let next = hits.last().filter(|_| whole).map(|hit| hit.cursor(which.order));
+                let more = hits.len() > options.top;
+                hits.truncate(options.top);
+                let next = hits.last().filter(|_| more).map(|hit| hit.cursor(which.order));
                 let total = which.count.then(|| self.len()).transpose()?;
                 Ok(Page { hits, next, total })
             }

@@ -266,6 +266,32 @@ fn a_copy_follows_the_library() {
     assert_same(dir, &cluster, &["--sort", "newest", "--top", "40"]);
 }
 
+#[test]
+fn parts_of_a_collection_are_brought_by_several() {
+    let Some(server) = server() else { return };
+    let dir = photos();
+    let dir = dir.path();
+    index(dir);
+    let cluster = collection(&server, "parts");
+    let part = |part: &str| {
+        let flags = ["--shard", part, "--library", part.split_once('/').unwrap().0];
+        let index = ["index", "photos", "--model", "emoji-starter", "--tags", "tags.csv"];
+        done(&run(dir, &[&index[..], &flags].concat()));
+        let copy = ["library", "copy", flags[3], &cluster, "--shard", part, "--json"];
+        let said: Value = serde_json::from_str(&done(&run(dir, &copy))).unwrap();
+        ["photos", "sent", "removed"].map(|name| said[name].as_u64().unwrap())
+    };
+    let [first, second] = [part("0/2"), part("1/2")];
+    assert_eq!((first[0] + second[0], first[1] + second[1]), (29, 29));
+    assert_eq!((first[2], second[2]), (0, 0));
+    let all = hits(dir, &cluster, &["--sort", "newest", "--top", "40"]);
+    assert_eq!(all.len(), 29);
+    std::fs::remove_file(dir.join("photos/again.png")).unwrap();
+    let again = [part("0/2"), part("1/2")];
+    assert_eq!(again[0][1] + again[1][1], 0);
+    assert_eq!(again[0][2] + again[1][2], 1);
+}
+
 /// Passes on what the program sends to a server, so many bytes of it; then the line is cut for good.
 fn proxy(server: &str, bytes: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -6,7 +6,7 @@ use super::connection::Query;
 use super::reader::Cluster;
 use super::schema::{DIGEST, Photo};
 use crate::library::{Item, Library};
-use crate::{GalleryMap, Retriever, SearchError};
+use crate::{GalleryMap, Retriever, SearchError, Shard};
 
 /// Records compared at a time.
 const RECORDS: usize = 500;
@@ -29,7 +29,8 @@ pub struct Copied {
 impl Cluster {
     /// Makes the collection hold what a library does: sends what it lacks or has otherwise, by path and batch by batch, and
     /// removes what is gone. What was sent before a cut is not sent again, so a copy that is cut off goes on by being
-    /// started anew. `progress` is called with the photos compared and all photos.
+    /// started anew. With a `shard`, the library is that part of a collection that several share, and what is not of it is left
+    /// alone. `progress` is called with the photos compared and all photos.
     ///
     /// # Errors
     /// [`SearchError::OtherModel`] or [`SearchError::OtherMap`] if the collection is of other vectors;
@@ -38,10 +39,11 @@ impl Cluster {
         &self,
         library: &Library,
         map: &dyn GalleryMap,
+        shard: Option<Shard>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Copied, SearchError> {
         self.require(library.fingerprint(), map.fingerprint())?;
-        let mut there = self.digests()?;
+        let mut there = self.digests(shard)?;
         let (mut copied, total, mut last) = (Copied::default(), library.len()?, String::new());
         loop {
             let items = library.items_after(&last, RECORDS)?;
@@ -78,19 +80,21 @@ impl Cluster {
         self.upsert(&photos)
     }
 
-    /// What the collection has: id and digest of each photo.
-    fn digests(&self) -> Result<HashMap<String, String>, SearchError> {
+    /// What the collection has, or its part: id and digest of each photo.
+    fn digests(&self, shard: Option<Shard>) -> Result<HashMap<String, String>, SearchError> {
+        let ours = |path: &str| shard.is_none_or(|shard| shard.holds(path));
         let mut digests = HashMap::new();
         for expression in shares(self.len()?) {
             let some = self.connection.query(Query {
                 expression: &expression,
-                fields: &["id", DIGEST],
+                fields: &["id", "path", DIGEST],
                 offset: Some((0, MOST_IDS)),
                 read: &mut |row| {
-                    Ok((row.get_str("id")?.to_owned(), row.get_str(DIGEST)?.to_owned()))
+                    let known = (row.get_str("id")?.to_owned(), row.get_str(DIGEST)?.to_owned());
+                    Ok(ours(row.get_str("path")?).then_some(known))
                 },
             })?;
-            digests.extend(some);
+            digests.extend(some.into_iter().flatten());
         }
         Ok(digests)
     }

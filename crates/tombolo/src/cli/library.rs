@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 #[cfg(feature = "milvus")]
 use tombolo_search::{Cluster, Copied, GalleryMap, Origin};
-use tombolo_search::{Item, Library, LibraryWriter};
+use tombolo_search::{Item, Library, LibraryWriter, Shard};
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
@@ -54,6 +54,9 @@ enum Work {
         /// last indexed with
         #[arg(long, env = "TOMBOLO_MODEL")]
         model: Option<PathBuf>,
+        /// The library is the I-th of N parts (`index --shard`) that share the collection: what is of the others stays
+        #[arg(long, env = "TOMBOLO_SHARD", value_name = "I/N")]
+        shard: Option<Shard>,
     },
     /// Write records as JSON Lines and vectors as f16
     Export {
@@ -80,7 +83,9 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
             let rows = LibraryWriter::open(&dir()?)?.compact()?;
             say(terminal, &json!({ "rows": rows }), &format!("{rows} vectors given back"))?;
         }
-        Work::Copy { from, to, model } => copy(&from, &to, model, global, terminal)?,
+        Work::Copy { from, to, model, shard } => {
+            copy((&from, &to), model, shard, global, terminal)?;
+        }
         Work::Export { out } => {
             let library = Library::open(&dir()?)?;
             let photos = export(&library, &out, terminal)?;
@@ -94,9 +99,9 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 
 #[cfg(feature = "milvus")]
 fn copy(
-    from: &Path,
-    to: &str,
+    (from, to): (&Path, &str),
     model: Option<PathBuf>,
+    shard: Option<Shard>,
     global: &Global,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
@@ -112,8 +117,8 @@ fn copy(
     };
     let cluster = Cluster::open_or_create(to, &origin)?;
     terminal.begin("photos", Some(library.len()? as u64));
-    let copied =
-        cluster.copy(&library, &map, &mut |done, _| terminal.advance(done as u64, None))?;
+    let progress = &mut |done: usize, _| terminal.advance(done as u64, None);
+    let copied = cluster.copy(&library, &map, shard, progress)?;
     terminal.end_bar();
     let Copied { photos, sent, removed } = copied;
     let text = format!("{photos} photos in {to}: {sent} sent, {removed} removed");
@@ -122,7 +127,13 @@ fn copy(
 }
 
 #[cfg(not(feature = "milvus"))]
-fn copy(_: &Path, to: &str, _: Option<PathBuf>, _: &Global, _: &Terminal) -> anyhow::Result<()> {
+fn copy(
+    (_, to): (&Path, &str),
+    _: Option<PathBuf>,
+    _: Option<Shard>,
+    _: &Global,
+    _: &Terminal,
+) -> anyhow::Result<()> {
     Err(crate::library::without_clusters(to).into())
 }
 

@@ -1,5 +1,7 @@
 //! How the server is: health, metrics, and what it can do.
 
+use std::time::Duration;
+
 use axum::extract::State as Extract;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -9,6 +11,9 @@ use utoipa::{OpenApi, ToSchema};
 use super::error::{ApiError, ErrorBody};
 use super::openapi::Api;
 use super::state::{Shared, compute};
+
+/// How long whoever asks for the server's health waits for a worker.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// That the server is ready.
 #[derive(Serialize, ToSchema)]
@@ -23,12 +28,13 @@ pub struct HealthBody {
 #[utoipa::path(get, path = "/health", tag = "server", responses(
     (status = 200, body = HealthBody), (status = 503, body = ErrorBody, description = "the model is being loaded")))]
 pub async fn health(Extract(state): Extract<Shared>) -> Result<axum::Json<HealthBody>, ApiError> {
-    compute(&state, |state| {
+    let answer = compute(&state, |state| {
         state.engines.get()?;
         let (photos, model) = (state.library.len()?, state.model_name.clone());
         Ok(axum::Json(HealthBody { status: "ok", photos, model }))
-    })
-    .await
+    });
+    let busy = |_| Err(ApiError::unavailable("busy", "all workers are taken: try again"));
+    tokio::time::timeout(PROMPT, answer).await.unwrap_or_else(busy)
 }
 
 /// For Prometheus
