@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::Value;
 use tombolo_data::dataset::{self, Dataset, Split};
 use tombolo_data::perturbation::{Perturbation, UnknownPerturbation};
 
 use super::terminal::Terminal;
 use super::{Global, Misuse, Outcome};
-use crate::evaluation::{Evaluation, Protocol, evaluate};
+use crate::evaluation::{Evaluation, Protocol, evaluate, mean_of_folds};
 use crate::model::Encoder;
 use crate::report;
 use crate::report::comparison::{Comparison, OnDataset};
@@ -82,12 +83,17 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     for model in &arguments.models {
         let encoder = Encoder::open(model, global, terminal)?;
         let name = model.display().to_string();
+        let mut documents = Vec::with_capacity(results.len());
         for OnDataset { dataset, evaluations } in &mut results {
             let dataset = dataset.as_ref();
             let evaluation = evaluate(&name, dataset, &protocol, &encoder, terminal)?;
             skipped += evaluation.measured.skipped;
             print(&evaluation, dataset, &protocol, single, terminal)?;
+            documents.push(evaluation.document(dataset, &protocol));
             evaluations.push(evaluation);
+        }
+        if let Some(mean) = mean_of_folds(&documents) {
+            print_mean(&mean, terminal)?;
         }
     }
     match out {
@@ -126,6 +132,29 @@ fn print(
     }
     evaluation.caveats.iter().for_each(|caveat| terminal.note(caveat));
     Ok(())
+}
+
+/// The mean over folds: the document, or the recalls.
+fn print_mean(mean: &Value, terminal: &Terminal) -> anyhow::Result<()> {
+    if terminal.json() {
+        return terminal.document(mean);
+    }
+    let recalls = |direction: &str| {
+        let recall = |k: u8| {
+            let recall = mean[direction][format!("recall@{k}")].as_f64().unwrap_or(f64::NAN);
+            format!("{:.1}", 100.0 * recall)
+        };
+        [1, 5, 10].map(recall).join(" / ")
+    };
+    let (model, dataset) = (&mean["model"], &mean["dataset"]);
+    let [model, dataset] = [model, dataset].map(|name| name.as_str().unwrap_or_default());
+    terminal.result(&format!(
+        "\n{model} · {dataset}, mean of {} folds: recall@1/5/10 {} image → text, {} text → image, rsum {:.1}",
+        mean["folds"],
+        recalls("image_to_text"),
+        recalls("text_to_image"),
+        mean["rsum"].as_f64().unwrap_or(f64::NAN)
+    ))
 }
 
 /// A folder if there is more than one document, or if it is one or its name ends like one; else a file.

@@ -1,11 +1,13 @@
 //! A model measured on a data set, as it is and with its inputs perturbed, and models compared on the same queries.
 
 mod compare;
+mod folds;
 mod measure;
 mod perturb;
 mod rerank;
 mod vectors;
 
 pub use compare::{COLUMNS, Column, DIRECTIONS, Direction, columns};
+pub use folds::mean_of_folds;
 pub use measure::{Evaluation, Measured, Protocol, evaluate, measure};
 pub use vectors::Vectors;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::http::{Server, paths};
 use super::{assert_fails, assert_status, copy, data, err, out, run};
 
 fn golden(name: &str) -> PathBuf {
@@ -55,6 +56,32 @@ fn a_directory_in_a_public_layout_is_a_model_for_every_command() {
     let output = run(dir, &caption);
     assert_status(&output, 0);
     assert!(out(&output).contains("a red square"), "{}", out(&output));
+}
+
+#[test]
+fn a_server_answers_with_every_architecture() {
+    let layouts = ["clip/tiny", "clip/resnet", "siglip/tiny", "altclip/tiny", "align/tiny"];
+    for layout in layouts.into_iter().chain(["groupvit/tiny", "blip/tiny"]) {
+        let dir = data();
+        let dir = dir.path();
+        copy(&golden(layout), &dir.join("model"));
+        let index = ["index", "photos", "--model", "model", "--library", "lib"];
+        assert_status(&run(dir, &index), 0);
+        let server = Server::start(dir, &["--library", "lib"]);
+        let found = server.search(serde_json::json!({ "query": "a red square" }));
+        let ours = run(dir, &["search", "a red square", "--library", "lib", "--json"]);
+        let ours = serde_json::json!({ "hits": documents(&out(&ours)) });
+        assert_eq!(paths(&found), paths(&ours), "{layout}");
+        let id = found["hits"][0]["id"].as_str().unwrap();
+        let why = server.get(&format!("/items/{id}/why?query=red"));
+        assert_eq!(why.status, 200, "{layout}: {}", why.text());
+        let name = server.get("/v1/models").json()["data"][0]["id"].clone();
+        let body = serde_json::json!({ "model": name, "input": ["a red square"] });
+        let vector = server.post("/v1/embeddings", &body).json()["data"][0]["embedding"].clone();
+        let square = |x: &Value| x.as_f64().unwrap().powi(2);
+        let norm: f64 = vector.as_array().unwrap().iter().map(square).sum();
+        assert!((norm - 1.0).abs() < 1e-3, "{layout}: {norm}");
+    }
 }
 
 #[test]
