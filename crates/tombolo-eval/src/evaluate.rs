@@ -2,7 +2,6 @@ use serde::Serialize;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::bootstrap::{interval, resampled};
-use crate::mean::mean;
 use crate::{DirectionMetrics, EvalError, Measure, Rankings, Relevance, rank};
 
 /// Image–text retrieval in both directions.
@@ -43,7 +42,7 @@ impl BothRankings {
     /// [`Retrieval::rsum`] alone, without the cost of intervals; NaN if in one direction no query has a relevant item.
     pub fn rsum(&self) -> f64 {
         let recalls = |rankings: &Rankings| {
-            let [one, five, ten] = [1, 5, 10].map(|k| mean(&rankings.values(Measure::Recall(k))));
+            let [one, five, ten] = [1, 5, 10].map(|k| rankings.mean(Measure::Recall(k)));
             one + five + ten
         };
         100.0 * (recalls(&self.image_to_text) + recalls(&self.text_to_image))

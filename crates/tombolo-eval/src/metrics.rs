@@ -2,7 +2,6 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::bootstrap::intervals;
-use crate::mean::mean;
 use crate::{EvalError, Measure, Rankings};
 
 /// Metrics of one direction of retrieval: means over the queries that have a relevant item.
@@ -120,7 +119,7 @@ impl DirectionMetrics {
         if queries == 0 {
             return Err(EvalError::NothingRelevant { queries: rankings.len() });
         }
-        let of = |measure: Measure| mean(&rankings.values(measure));
+        let of = |measure: Measure| rankings.mean(measure);
         let mut first: Vec<usize> = rankings.answerable().map(|ranks| ranks[0]).collect();
         let (recall_at_1_ci95, intervals) = intervals_of(rankings, &first);
         Ok(Self {

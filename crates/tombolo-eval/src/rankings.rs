@@ -1,4 +1,5 @@
 use crate::Measure;
+use crate::mean::mean;
 
 /// For each query, the ranks (from 1) of its relevant items, best first.
 ///
@@ -53,6 +54,11 @@ impl Rankings {
     /// The measure of each query that has a relevant item, in order.
     pub fn values(&self, measure: Measure) -> Vec<f64> {
         self.answerable().map(|ranks| measure.of(ranks)).collect()
+    }
+
+    /// The mean of the measure over the queries that have a relevant item; NaN if there are none.
+    pub fn mean(&self, measure: Measure) -> f64 {
+        mean(&self.values(measure))
     }
 
     /// The ranks of each query that has a relevant item.

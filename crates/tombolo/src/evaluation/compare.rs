@@ -93,11 +93,7 @@ impl Column {
     ) -> Result<Self, EvalError> {
         let rankings: Vec<&Rankings> =
             evaluations.iter().map(|evaluation| direction.of(&evaluation.rankings)).collect();
-        let mean = |rankings: &&Rankings| {
-            let values = rankings.values(measure);
-            values.iter().sum::<f64>() / values.len() as f64
-        };
-        let values: Vec<f64> = rankings.iter().map(mean).collect();
+        let values: Vec<f64> = rankings.iter().map(|rankings| rankings.mean(measure)).collect();
         let best = (0..values.len()).rev().max_by(|&a, &b| values[a].total_cmp(&values[b]));
         let best = best.unwrap_or(0);
         let mut tests = Vec::with_capacity(values.len());
