@@ -74,6 +74,7 @@ class Paper:
         return {
             "Tombolo, default": self.trained("default", self.flickr8k),
             "Tombolo, closed form": self.trained("closed-form", self.flickr8k, *frozen),
+            "VSE++ preset": self.trained("vse", self.flickr8k, "--preset", "vse++"),
         }
 
     def few(self):

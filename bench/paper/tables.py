@@ -4,7 +4,7 @@ OPENING = """# The paper's tables
 
 Written by `bench/paper.sh`; do not edit. The paper measures four baselines on COCO and Flickr30K, which are not here, and prints no row for its own model. So this is its form, with what we have: Flickr8K, **val** (1,000 photos, 5,000
 captions, on which our models were chosen), one seed. R@K is as in the paper's equation 5: the share of min(K, right answers) found among the first K (`true_recall@K`). Beside it stands recall@K as the rest of the field counts it: any right
-answer among the first K. all-MiniLM-L6-v2, on which two of our models stand, was trained on captions like these (its model card).
+answer among the first K. all-MiniLM-L6-v2, on which the first two of our models stand, was trained on captions like these (its model card).
 """
 
 RANDOM = """
