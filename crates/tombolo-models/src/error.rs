@@ -94,6 +94,12 @@ pub enum ModelError {
         /// What the file says.
         found: &'static str,
     },
+    /// A run without the network that sees a text and a picture together.
+    #[error("{path}: there is no scan, which can re-rank: stage scan has not been trained", path = path.display())]
+    NoScan {
+        /// The run's `model.toml`.
+        path: PathBuf,
+    },
     /// No model, installed or in the catalogue, has this name.
     #[error("unknown model `{name}`")]
     UnknownModel {
@@ -219,6 +225,12 @@ impl ModelError {
             ),
             Self::NotAReranker { .. } => {
                 Some("it can be the --model of a search; to re-rank, name a BLIP with its matching head".into())
+            }
+            Self::NoScan { .. } => {
+                Some("train one: `tombolo train scan DATASET --out RUN`; or name a BLIP with its matching head".into())
+            }
+            Self::Mismatch { part: "scan", .. } => {
+                Some("train it anew: `tombolo train scan DATASET --out RUN`".into())
             }
             Self::Mismatch { .. } => {
                 Some("retrain the map: `tombolo train map DATASET --out RUN`".into())

@@ -11,6 +11,8 @@ pub mod layers;
 pub mod map;
 pub mod model;
 pub mod pull;
+pub mod rerank;
+pub mod scan;
 pub mod settings;
 pub mod text;
 pub mod tower;

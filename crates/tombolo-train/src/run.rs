@@ -16,8 +16,24 @@ use crate::error::{Result, TrainError};
 use crate::settings::Settings;
 
 /// What a run that retrains a stage takes over from the one in its place.
-const KEPT: [&str; 5] =
-    ["model.toml", "text.safetensors", "image.safetensors", "tokenizer.json", "metrics.jsonl"];
+const KEPT: [&str; 7] = [
+    "model.toml",
+    "text.safetensors",
+    "image.safetensors",
+    "tokenizer.json",
+    "scan.safetensors",
+    "scan-tokenizer.json",
+    "metrics.jsonl",
+];
+
+/// The map, and what stands or falls with it: [`stays`].
+const MAP: [&str; 2] = ["map.safetensors", "calibration.json"];
+
+/// Whether a part of [`MAP`] is taken over too: a map where no stage before it makes it stale, and what was measured of
+/// it where it stays as it is.
+fn stays(part: &str, stages: &[String]) -> bool {
+    stages == ["scan"] || (part == MAP[0] && stages == ["joint"])
+}
 
 /// What a run was started with: `plan.toml` of an unfinished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,9 +90,8 @@ impl RunDir {
             fs::remove_dir_all(&staging).map_err(TrainError::io(&staging))?;
         }
         fs::create_dir_all(staging.join("checkpoints")).map_err(TrainError::io(&staging))?;
-        // A map stays only where no stage before it makes it stale.
-        let joint_alone = plan.stages == ["joint"];
-        for part in KEPT.into_iter().chain(joint_alone.then_some("map.safetensors")) {
+        let map = MAP.into_iter().filter(|part| stays(part, &plan.stages));
+        for part in KEPT.into_iter().chain(map) {
             let from = start.join(part);
             if from.exists() {
                 fs::copy(&from, staging.join(part)).map_err(TrainError::io(&from))?;

@@ -1,6 +1,7 @@
 //! The work of a training run: each stage from its own inputs, its part saved when it is done.
 
 mod grouped;
+mod scan;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -59,8 +60,10 @@ impl<'a> Session<'a> {
             false => ModelFile::default(),
         };
         model.training = training_record(&model.training, &file);
-        // They were those of the old map, which a new tower makes stale.
-        model.metrics.clear();
+        if plan.stages != [Stage::Scan] {
+            // They were those of the old map, which a new tower makes stale.
+            model.metrics.clear();
+        }
         let checkpoints = run.checkpoints();
         let settings = plan.settings.clone();
         let mut session = Self { plan, settings, backbones, run, checkpoints, logger, model };
@@ -86,6 +89,18 @@ impl<'a> Session<'a> {
     /// Trains what the plan asks for. Returns retrieval on the validation split and the number of images
     /// left out.
     pub(crate) fn run(mut self) -> Result<(Option<Retrieval>, usize)> {
+        let (mut validation, mut skipped) = (None, 0);
+        if self.plan.stages.iter().any(|&stage| stage != Stage::Scan) {
+            (validation, skipped) = self.towers_and_map()?;
+        }
+        if self.pending(Stage::Scan) {
+            skipped = skipped.max(self.scan()?);
+        }
+        Ok((validation, skipped))
+    }
+
+    /// All stages but scan.
+    fn towers_and_map(&mut self) -> Result<(Option<Retrieval>, usize)> {
         let dataset = self.plan.dataset;
         let texts = Used::new(dataset.text_indices(Split::Train), dataset.text_indices(Split::Val));
         let images =
@@ -99,7 +114,7 @@ impl<'a> Session<'a> {
             }
             None => None,
         };
-        if self.plan.stages == [Stage::Text] {
+        if self.plan.stages.iter().all(|stage| [Stage::Text, Stage::Scan].contains(stage)) {
             return Ok((None, 0));
         }
         let inputs = self.image_inputs(&images)?;
@@ -457,7 +472,7 @@ fn record(training: &mut toml::Table, regularisation: f64) {
 fn training_record(old: &toml::Table, plan: &PlanFile) -> toml::Table {
     let mut new = toml::Table::try_from(plan).expect("settings are always TOML");
     let Some(old) = old.get("settings").and_then(toml::Value::as_table) else { return new };
-    let kept = Stage::ALL.map(Stage::as_str).into_iter();
+    let kept = Stage::ALL.into_iter().chain([Stage::Scan]).map(Stage::as_str);
     let kept = kept.filter(|stage| !plan.stages.iter().any(|trained| trained == stage));
     for (stage, settings) in kept.filter_map(|stage| Some((stage, old.get(stage)?))) {
         if let Some(toml::Value::Table(table)) = new.get_mut("settings") {

@@ -3,6 +3,7 @@
 mod check;
 mod curriculum;
 mod preset;
+mod scan;
 
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use toml::Value;
 pub(crate) use self::check::perturbations;
 pub use self::curriculum::{CurriculumSettings, Group, Order};
 pub use self::preset::Preset;
+pub use self::scan::ScanSettings;
 use crate::error::{Result, TrainError};
 use crate::loss::Loss;
 
@@ -32,6 +34,9 @@ pub struct Settings {
     pub map: MapSettings,
     /// Stage joint.
     pub joint: JointSettings,
+    /// Stage scan.
+    #[serde(default)]
+    pub scan: ScanSettings,
     /// The groups that stages map and joint go through.
     #[serde(default)]
     pub curriculum: CurriculumSettings,
@@ -261,8 +266,8 @@ impl Settings {
         };
         let joint =
             JointSettings { epochs: 5, batch: 256, learning_rate: 2e-4, weight_decay: 0.15 };
-        let curriculum = CurriculumSettings::default();
-        Self { seed: 0, half: false, text, image, map, joint, curriculum }
+        let (scan, curriculum) = (ScanSettings::default(), CurriculumSettings::default());
+        Self { seed: 0, half: false, text, image, map, joint, scan, curriculum }
     }
 
     /// Defaults for the embedded emoji set, from scratch.

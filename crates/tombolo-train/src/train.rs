@@ -26,6 +26,9 @@ pub enum Stage {
     Map,
     /// Both towers and the map together, from pairs: not one of the paper's.
     Joint,
+    /// A network that sees a text and a photo together, from pairs, which re-ranks what others find: not one of the
+    /// paper's.
+    Scan,
 }
 
 impl Stage {
@@ -33,7 +36,7 @@ impl Stage {
     pub const ALL: [Self; 3] = [Self::Text, Self::Image, Self::Map];
 
     /// The stages that there are.
-    const KNOWN: [Self; 4] = [Self::Text, Self::Image, Self::Map, Self::Joint];
+    const KNOWN: [Self; 5] = [Self::Text, Self::Image, Self::Map, Self::Joint, Self::Scan];
 
     /// The stage's name.
     pub fn as_str(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Stage {
             Self::Image => "image",
             Self::Map => "map",
             Self::Joint => "joint",
+            Self::Scan => "scan",
         }
     }
 }
@@ -57,7 +61,7 @@ impl FromStr for Stage {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let stage = Self::KNOWN.into_iter().find(|stage| stage.as_str() == name);
-        stage.ok_or_else(|| format!("expected text, image, map or joint, found `{name}`"))
+        stage.ok_or_else(|| format!("expected text, image, map, joint or scan, found `{name}`"))
     }
 }
 
@@ -123,13 +127,16 @@ fn check_backbones(
     backbones: &Backbones,
     observer: &mut dyn FnMut(Event),
 ) -> Result<()> {
-    let Settings { text, image, .. } = &plan.settings;
+    let Settings { text, image, scan, .. } = &plan.settings;
     let progress = &mut |progress: Progress<'_>| observer(progress.into());
     if plan.stages.contains(&Stage::Text) && text.backbone != WORDS {
         backbones.text(&text.backbone, text.trained_blocks, progress)?;
     }
     if plan.stages.contains(&Stage::Image) {
         backbones.image(&image.backbone, image.trained_blocks, progress)?;
+    }
+    if plan.stages.contains(&Stage::Scan) {
+        backbones.image(&scan.backbone, 0, progress)?;
     }
     Ok(())
 }

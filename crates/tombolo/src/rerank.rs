@@ -1,6 +1,6 @@
 //! The best of a first ranking, judged again by a network that sees a text and a photo together.
 //!
-//! What was judged comes first, ordered by the probability that the judge gives; everything else follows in its old
+//! What was judged comes first, ordered by the score that the judge gives; everything else follows in its old
 //! order. So a judge that looks at the best 50 can neither lose nor find a photo beyond these.
 
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig};
-use tombolo_models::zoo::{ReadText, Reranker};
+use tombolo_models::rerank::{Measure, ReadText, Reranker};
 
 use crate::cli::{Global, Terminal};
 use crate::model::{backbones, model_dir};
@@ -19,7 +19,8 @@ const PHOTOS: usize = 8;
 /// Whether the best are judged again, and by what.
 #[derive(Args, Clone, Debug)]
 pub struct RerankArguments {
-    /// A model that sees a text and a photo together (BLIP, with its matching head): it orders the best of each query anew
+    /// A model that sees a text and a photo together: BLIP with its matching head, or a run whose stage scan was trained. It
+    /// orders the best of each query anew
     #[arg(long, env = "TOMBOLO_RERANK", value_name = "MODEL")]
     pub rerank: Option<PathBuf>,
     /// How many of the best of each query it orders
@@ -32,12 +33,12 @@ impl RerankArguments {
     /// Loads the model, if one is named.
     ///
     /// # Errors
-    /// If it cannot be loaded, or has no matching head.
+    /// If it cannot be loaded, or is none.
     pub fn open(&self, global: &Global, terminal: &Terminal) -> anyhow::Result<Option<Judge>> {
         let Some(model) = &self.rerank else { return Ok(None) };
         let backbones = backbones(global)?;
         let dir = model_dir(model, &backbones, terminal)?;
-        let reranker = Reranker::open(&dir, &backbones.device)?;
+        let reranker = Reranker::open(&dir, &backbones, &mut |p| terminal.pulling(p))?;
         let (model, top) = (model.display().to_string(), self.rerank_top as usize);
         Ok(Some(Judge { reranker, model, top }))
     }
@@ -64,12 +65,17 @@ impl Judge {
         &self.model
     }
 
+    /// What its scores are.
+    pub fn measure(&self) -> Measure {
+        self.reranker.measure()
+    }
+
     /// How many of the best of each query are judged.
     pub fn top(&self) -> usize {
         self.top
     }
 
-    /// The probability of a match for each photo and each of its texts; none for a photo that cannot be read, which is
+    /// The score of each photo and each of its texts; none for a photo that cannot be read, which is
     /// named.
     ///
     /// # Errors
@@ -111,10 +117,10 @@ impl Judge {
         Ok(found)
     }
 
-    /// Orders the first hits of a text anew: those that were judged, the most probable first, and then all others as they
-    /// were. Of equal probabilities the one that was first stays first.
+    /// Orders the first hits of a text anew: those that were judged, the best first, and then all others as they
+    /// were. Of equal scores the one that was first stays first.
     ///
-    /// `photo`: where each hit's photo is. Returns the hits with their probabilities.
+    /// `photo`: where each hit's photo is. Returns the hits with their scores.
     ///
     /// # Errors
     /// As [`Judge::judge`].
@@ -128,17 +134,15 @@ impl Judge {
         let cases =
             hits.iter().take(self.top).map(|hit| Case { photo: photo(hit), texts: vec![0] });
         let found = self.judge(&[text], cases.collect(), terminal)?;
-        let probabilities = found.into_iter().map(|scores| scores.map(|scores| scores[0]));
-        Ok(ordered(hits, probabilities.chain(std::iter::repeat(None))))
+        let scores = found.into_iter().map(|scores| scores.map(|scores| scores[0]));
+        Ok(ordered(hits, scores.chain(std::iter::repeat(None))))
     }
 }
 
-fn ordered<T>(
-    hits: Vec<T>,
-    probabilities: impl Iterator<Item = Option<f32>>,
-) -> Vec<(T, Option<f32>)> {
-    let mut hits: Vec<(T, Option<f32>)> = hits.into_iter().zip(probabilities).collect();
-    hits.sort_by(|(_, a), (_, b)| b.unwrap_or(-1.0).total_cmp(&a.unwrap_or(-1.0)));
+fn ordered<T>(hits: Vec<T>, scores: impl Iterator<Item = Option<f32>>) -> Vec<(T, Option<f32>)> {
+    let mut hits: Vec<(T, Option<f32>)> = hits.into_iter().zip(scores).collect();
+    let score = |score: &Option<f32>| score.unwrap_or(f32::NEG_INFINITY);
+    hits.sort_by(|(_, a), (_, b)| score(b).total_cmp(&score(a)));
     hits
 }
 
@@ -148,8 +152,8 @@ mod tests {
 
     #[test]
     fn what_was_judged_comes_first_and_the_rest_stays_in_order() {
-        let probabilities = [Some(0.2), None, Some(0.7), Some(0.2), None, None];
-        let found = ordered(vec!["a", "b", "c", "d", "e", "f"], probabilities.into_iter());
+        let scores = [Some(-0.2), None, Some(0.7), Some(-0.2), None, None];
+        let found = ordered(vec!["a", "b", "c", "d", "e", "f"], scores.into_iter());
         let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["c", "a", "d", "b", "e", "f"]);
         assert_eq!(found[0].1, Some(0.7));

@@ -14,6 +14,7 @@ use crate::checkpoint::{self, Tensors};
 use crate::error::{ModelError, Result};
 use crate::map::Map;
 use crate::pull::OnProgress;
+use crate::scan::ScanFile;
 use crate::settings::{read_toml, write_toml};
 use crate::text::Tokenizer;
 use crate::tower::{Tower, TowerConfig};
@@ -35,6 +36,9 @@ pub struct ModelFile {
     pub text: Option<TowerFile>,
     /// The image tower, once stage image is done.
     pub image: Option<TowerFile>,
+    /// The network that re-ranks, once stage scan is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScanFile>,
     /// What the map reached on the validation split when it was trained, by name.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
@@ -46,7 +50,7 @@ pub struct ModelFile {
 impl Default for ModelFile {
     fn default() -> Self {
         let (metrics, training) = (BTreeMap::new(), toml::Table::new());
-        Self { format: FORMAT, text: None, image: None, metrics, training }
+        Self { format: FORMAT, text: None, image: None, scan: None, metrics, training }
     }
 }
 
@@ -61,6 +65,13 @@ pub struct TowerFile {
     pub fingerprint: String,
     /// The tower's sizes.
     pub tower: TowerConfig,
+}
+
+impl TowerFile {
+    /// The backbone's name and fingerprint.
+    fn on(&self) -> (&str, &str) {
+        (&self.backbone, &self.backbone_fingerprint)
+    }
 }
 
 /// A run directory, or a directory of a jointly trained model in a public layout, opened; its parts are loaded when they
@@ -150,7 +161,7 @@ impl Model {
         } else {
             let (backbone, fingerprint) =
                 backbones.text(&part.backbone, part.tower.trained_blocks(), progress)?;
-            self.check_backbone("text", part, &fingerprint)?;
+            self.check_backbone("text", part.on(), &fingerprint)?;
             TextReader::Backbone(Box::new(backbone))
         };
         let tower = self.tower("text", &backbones.device)?;
@@ -172,7 +183,7 @@ impl Model {
         let part = self.part("image", self.file.image.as_ref())?;
         let trained = part.tower.trained_blocks();
         let (backbone, fingerprint) = backbones.image(&part.backbone, trained, progress)?;
-        self.check_backbone("image", part, &fingerprint)?;
+        self.check_backbone("image", part.on(), &fingerprint)?;
         let tower = self.tower("image", &backbones.device)?;
         Ok(ImageTower(Images::Trained(Box::new((backbone, tower)))))
     }
@@ -232,15 +243,20 @@ impl Model {
         })
     }
 
-    fn check_backbone(&self, part: &'static str, file: &TowerFile, found: &str) -> Result<()> {
-        if file.backbone_fingerprint == found {
+    /// Refuses a backbone that is another than the one, by name and fingerprint, that a part was trained on.
+    pub(crate) fn check_backbone(
+        &self,
+        part: &'static str,
+        (name, expected): (&str, &str),
+        found: &str,
+    ) -> Result<()> {
+        if expected == found {
             return Ok(());
         }
         Err(ModelError::Settings {
             path: self.dir.join("model.toml"),
             reason: format!(
-                "{part}.backbone: expected {} with fingerprint {}, found {found} installed",
-                file.backbone, file.backbone_fingerprint
+                "{part}.backbone: expected {name} with fingerprint {expected}, found {found} installed"
             ),
         })
     }
@@ -257,7 +273,7 @@ impl Model {
         let file = self.part(part, file)?;
         let path = self.dir.join(format!("{part}.safetensors"));
         let tensors = checkpoint::safetensors::read(&path)?;
-        let found = tower_fingerprint(&tensors, &file.tower, &file.backbone_fingerprint);
+        let found = fingerprint_of(&tensors, &file.tower, &file.backbone_fingerprint);
         if found != file.fingerprint {
             let (path, expected) = (self.dir.clone(), file.fingerprint.clone());
             return Err(ModelError::Mismatch { path, part, expected, found });
@@ -290,7 +306,7 @@ pub fn save_tower(
     Ok(TowerFile {
         backbone: backbone.0.to_owned(),
         backbone_fingerprint: backbone.1.to_owned(),
-        fingerprint: tower_fingerprint(&tensors, tower, backbone.1),
+        fingerprint: fingerprint_of(&tensors, tower, backbone.1),
         tower: tower.clone(),
     })
 }
@@ -303,9 +319,10 @@ pub fn save_model_file(dir: &Path, file: &ModelFile) -> Result<()> {
     write_toml(&dir.join("model.toml"), file)
 }
 
-fn tower_fingerprint(tensors: &Tensors, config: &TowerConfig, backbone: &str) -> String {
+/// The fingerprint of a part: of its weights, its sizes and its backbone.
+pub(crate) fn fingerprint_of(tensors: &Tensors, sizes: &impl Serialize, backbone: &str) -> String {
     let mut hash = blake3::Hasher::new();
-    hash.update(serde_json::to_string(config).expect("sizes are always JSON").as_bytes());
+    hash.update(serde_json::to_string(sizes).expect("sizes are always JSON").as_bytes());
     hash.update(backbone.as_bytes());
     for (name, tensor) in tensors {
         hash.update(name.as_bytes());

@@ -32,7 +32,7 @@ use crate::error::Result;
 pub(crate) use files::{Files, Layout};
 pub(crate) use fingerprint::fingerprint;
 pub use joint::{Joint, JointImages, JointTexts};
-pub use rerank::{ReadText, Reranker};
+pub use rerank::MatchingReranker;
 pub(crate) use settings::Settings;
 
 /// The half of a jointly trained model that reads texts.

@@ -1,4 +1,4 @@
-//! Re-rankers: networks that must see a text and a picture together to say whether they match.
+//! The matching head of BLIP as a re-ranker.
 
 use std::path::Path;
 
@@ -14,26 +14,20 @@ use crate::image::Preprocessing;
 /// Pictures seen at a time, at most: what is remembered of each may take some tens of megabytes.
 const PICTURES: usize = 4;
 
-/// A network that matches texts with pictures, its tokenizer and its preprocessing: the matching head of BLIP.
-///
-/// It is far slower than a comparison of vectors, so that it is asked about the best hits of another model alone.
-pub struct Reranker {
+/// A network that matches texts with pictures, its tokenizer and its preprocessing.
+pub struct MatchingReranker {
     matching: BlipMatching,
     reader: Reader,
     preprocessing: Preprocessing,
 }
 
-/// A text, read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadText(Vec<u32>);
-
-impl Reranker {
+impl MatchingReranker {
     /// Opens a directory in Hugging Face's layout.
     ///
     /// # Errors
     /// [`ModelError::NotAModel`] if there is no model, [`ModelError::NotAReranker`] if it has no matching head, or if a file
     /// is missing or malformed.
-    pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, device: &Device) -> Result<Self> {
         let layout = Layout::of(dir).ok_or_else(|| ModelError::NotAModel { path: dir.into() })?;
         let settings = layout.settings(dir)?;
         let architecture = settings.architecture;
@@ -51,16 +45,16 @@ impl Reranker {
     }
 
     /// What a photo must be brought to.
-    pub fn preprocessing(&self) -> &Preprocessing {
+    pub(crate) fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// Reads texts, once for all pictures.
+    /// The token ids of texts.
     ///
     /// # Errors
     /// If the tokenizer refuses a text.
-    pub fn read(&self, texts: &[&str]) -> Result<Vec<ReadText>> {
-        texts.par_iter().map(|text| Ok(ReadText(self.reader.ids(text)?))).collect()
+    pub(crate) fn read(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>> {
+        texts.par_iter().map(|text| self.reader.ids(text)).collect()
     }
 
     /// The probability that a text describes a picture, for each picture and each of its texts.
@@ -70,7 +64,7 @@ impl Reranker {
     /// for each.
     /// # Errors
     /// If a text has a token that is none of the vocabulary's, or a tensor operation fails.
-    pub fn score(&self, pictures: &[(&[f32], Vec<&ReadText>)]) -> Result<Vec<Vec<f32>>> {
+    pub(crate) fn score(&self, pictures: &[(&[f32], Vec<&[u32]>)]) -> Result<Vec<Vec<f32>>> {
         let mut scores = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(PICTURES) {
             let values: Vec<&[f32]> = pictures.iter().map(|(picture, _)| *picture).collect();
@@ -78,7 +72,7 @@ impl Reranker {
             let pairs: Vec<_> = seen
                 .iter()
                 .zip(pictures)
-                .flat_map(|(seen, (_, texts))| texts.iter().map(move |text| (seen, &text.0[..])))
+                .flat_map(|(seen, (_, texts))| texts.iter().map(move |text| (seen, *text)))
                 .collect();
             let mut found = self.matching.score(&pairs)?.into_iter();
             let counts = pictures.iter().map(|(_, texts)| texts.len());

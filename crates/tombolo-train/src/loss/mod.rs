@@ -3,6 +3,7 @@
 mod infonce;
 mod paper;
 mod paper_signed;
+mod score_triplet;
 mod siglip;
 mod supcon;
 mod triplet_hardest;
@@ -11,6 +12,7 @@ mod triplet_sum;
 pub use infonce::{infonce, infonce_one_way};
 pub use paper::paper;
 pub use paper_signed::paper_signed;
+pub use score_triplet::score_triplet;
 pub use siglip::siglip;
 pub use supcon::supcon;
 pub use triplet_hardest::triplet_hardest;

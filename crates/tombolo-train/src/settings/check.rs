@@ -25,6 +25,10 @@ impl Settings {
             ("map.hidden", self.map.hidden),
             ("map.members", self.map.members),
             ("joint.batch", self.joint.batch),
+            ("scan.batch", self.scan.batch),
+            ("scan.dim", self.scan.dim),
+            ("scan.embedding", self.scan.embedding),
+            ("scan.positions", self.scan.positions),
         ];
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(invalid(key, "expected at least 1, found 0"));
@@ -147,8 +151,8 @@ mod tests {
             "text.batch=0",
             "map.batch=0",
             "joint.batch=0",
+            "scan.dim=0",
             "image.heads=3",
-            "text.layers=2",
             "curriculum.groups=[]",
             "text.copies=['char_swop']",
             "text.copies=['blur']",
@@ -173,11 +177,12 @@ mod tests {
                 .contains("map.members")
         );
         several.check(&Stage::ALL).unwrap();
-        let settings = || Settings::photos().with_assignment("text.encoder=gru").unwrap();
-        let photos = photos.map(|wrong| (settings(), wrong));
+        let recurrent = Settings::photos().with_assignment("text.encoder=gru").unwrap();
+        let photos = photos.map(|wrong| (Settings::photos(), wrong));
         let emoji = ["text.output=0", "image.trained_blocks=2", "text.trained_blocks=1"];
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));
-        for (settings, wrong) in photos.into_iter().chain(emoji) {
+        let recurrent = [(recurrent, "text.layers=2")];
+        for (settings, wrong) in photos.into_iter().chain(emoji).chain(recurrent) {
             let error = settings.with_assignment(wrong).unwrap().check(&Stage::ALL).unwrap_err();
             let key = wrong.split('=').next().unwrap();
             assert!(error.to_string().contains(key), "{error}");

@@ -5,6 +5,7 @@ pub mod image;
 pub mod joint;
 mod lessons;
 pub mod map;
+pub mod scan;
 pub mod text;
 
 pub use contrast::Contrast;

@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
 use tombolo_eval::Calibration;
+use tombolo_models::rerank::Measure;
 use tombolo_search::{Filter, GalleryMap, Hit, Method, Order, PageOptions, SearchOptions, Wanted};
 
 use super::failure::Misuse;
@@ -156,7 +157,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
             skipped = hits.iter().filter(|(_, matching)| matching.is_some()).count() < judged;
             for (rank, (mut hit, matching)) in (1..=arguments.top as usize).zip(hits) {
                 hit.rank = rank;
-                print.judged(&hit, asked.scores(&hit), matching)?;
+                print.judged(&hit, asked.scores(&hit), (matching, judge.measure()))?;
             }
         }
         None => hits.iter().try_for_each(|hit| print.hit(hit, asked.scores(hit)))?,
@@ -183,17 +184,29 @@ impl Print<'_> {
     }
 
     /// A hit among those whose best were judged again; no page follows them, so that there is no cursor.
-    fn judged(&self, hit: &Hit, scores: Scores, matching: Option<f32>) -> anyhow::Result<()> {
+    fn judged(
+        &self,
+        hit: &Hit,
+        scores: Scores,
+        (matching, measure): (Option<f32>, Measure),
+    ) -> anyhow::Result<()> {
         if self.null {
             return self.path(hit);
         }
         if self.terminal.json() {
             let mut document = document(hit, scores, self.order);
-            document["match"] = matching.into();
+            match measure {
+                Measure::Probability => document["match"] = matching.into(),
+                // No probability, so that it has a name of its own.
+                Measure::Cosine => document["match_score"] = matching.into(),
+            }
             document["cursor"] = serde_json::Value::Null;
             return self.terminal.document(&document);
         }
-        let matching = matching.map(|p| format!("  match {:>3.0}%", 100.0 * p));
+        let matching = matching.map(|score| match measure {
+            Measure::Probability => format!("  match {:>3.0}%", 100.0 * score),
+            Measure::Cosine => format!("  match score {score:.3}"),
+        });
         let matching = matching.unwrap_or_default();
         self.terminal.result(&format!("{}{matching}", line(hit, scores)))
     }

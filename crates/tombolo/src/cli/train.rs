@@ -22,7 +22,7 @@ use crate::starter::run_dir;
 #[derive(Args)]
 #[command(override_usage = "tombolo train [STAGE] <DATASET> --out <RUN> [OPTIONS]")]
 pub struct Arguments {
-    /// A stage (text, image or map) to train alone, then the data set; or the data set alone
+    /// A stage (text, image, map, joint or scan) to train alone, then the data set; or the data set alone
     #[arg(required = true, num_args = 1..=2, value_name = "[STAGE] DATASET")]
     what: Vec<String>,
     /// The run directory to write; by default that of --model

@@ -45,7 +45,7 @@ pub fn reranked(
     Ok(gallery.reranked(first, &judged)?)
 }
 
-/// The probability of a match of each pair of an image and a text, by their rows.
+/// The score of each pair of an image and a text, by their rows.
 fn scores(
     vectors: &Vectors,
     dataset: &dyn Dataset,

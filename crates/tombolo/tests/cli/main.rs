@@ -14,6 +14,7 @@ mod killed;
 mod library;
 mod preset;
 mod rerank;
+mod scan;
 mod serve;
 mod starter;
 mod zoo;

@@ -1,0 +1,135 @@
+//! Stage scan: a network that must see a text and a photo together, from pairs. It re-ranks what a model finds.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor, Var};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use tombolo_models::checkpoint::Tensors;
+use tombolo_models::scan::{SCAN, Scan, ScanConfig};
+use tombolo_models::weights::Weights;
+
+use super::lessons::Lessons;
+use crate::error::{Result, TrainError};
+use crate::loss::score_triplet;
+use crate::optimizer::AdamW;
+use crate::run::Step;
+use crate::schedule::one_cycle;
+use crate::settings::ScanSettings;
+use crate::stage::Context;
+use crate::stage::contrast::epoch_rng;
+use crate::variables::{Sets, checkpoint, host, restore};
+use crate::views::Views;
+
+/// Texts and images that belong together, as the network reads them.
+pub struct ScanPairs<'a> {
+    /// All texts, as words.
+    pub texts: &'a dyn Views,
+    /// All images, as cells.
+    pub images: &'a dyn Views,
+    /// The texts to train on.
+    pub training_texts: &'a [usize],
+    /// The image of each of them.
+    pub image_of_text: &'a [usize],
+}
+
+impl ScanPairs<'_> {
+    fn lessons(&self, settings: &ScanSettings, seed: u64) -> Lessons {
+        Lessons::new(self.image_of_text, None, settings.epochs, seed)
+    }
+
+    /// Steps of the stage.
+    pub fn steps(&self, settings: &ScanSettings, seed: u64) -> usize {
+        self.lessons(settings, seed).steps(settings.epochs, settings.batch)
+    }
+}
+
+/// Trains a network of these sizes from nothing, or from the last checkpoint. Returns its weights by name.
+///
+/// # Errors
+/// [`TrainError::Diverged`], or if an item, a tensor operation or a checkpoint fails.
+pub fn train(
+    pairs: &ScanPairs<'_>,
+    config: &ScanConfig,
+    settings: &ScanSettings,
+    device: &Device,
+    context: &mut Context<'_>,
+) -> Result<Tensors> {
+    let weights = Weights::trainable(context.seed, device);
+    let scan = Scan::new(config.clone(), &weights.root())?;
+    let optimizer = AdamW::new(weights.variables(), settings.weight_decay);
+    let mut training = Training { settings, weights, scan, optimizer };
+    training.run(pairs, context)?;
+    host(&training.weights.variables())
+}
+
+struct Training<'a> {
+    settings: &'a ScanSettings,
+    weights: Weights,
+    scan: Scan,
+    optimizer: AdamW,
+}
+
+impl Training<'_> {
+    fn run(&mut self, pairs: &ScanPairs<'_>, context: &mut Context<'_>) -> Result<()> {
+        let first = self.resume(context)?;
+        context.logger.rewind(SCAN, first)?;
+        let ScanSettings { epochs, batch, learning_rate, .. } = *self.settings;
+        let lessons = pairs.lessons(self.settings, context.seed);
+        let steps = lessons.steps(epochs, batch);
+        for epoch in first..epochs {
+            let mut rng = epoch_rng(context.seed, SCAN, epoch);
+            let mut order = lessons.of(epoch).to_vec();
+            order.shuffle(&mut rng);
+            for (index, items) in order.chunks(batch).enumerate() {
+                let step = lessons.steps(epoch, batch) + index;
+                let rate = one_cycle(learning_rate, step, steps);
+                let loss = self.loss(items, epoch, &lessons, pairs, &mut rng)?;
+                self.optimizer.step(&loss.backward()?, rate)?;
+                let loss = loss.to_scalar::<f32>()?;
+                if !loss.is_finite() {
+                    return Err(TrainError::Diverged { stage: SCAN, step, loss });
+                }
+                let items = items.len();
+                context.logger.step(Step { stage: SCAN, step, steps, epoch, loss, rate, items })?;
+            }
+            let state = checkpoint(&self.sets(), &self.optimizer)?;
+            context.checkpoints.save(SCAN, epoch + 1, &state)?;
+        }
+        Ok(())
+    }
+
+    /// Each image against one text of each image of the batch.
+    fn loss(
+        &self,
+        items: &[usize],
+        epoch: usize,
+        lessons: &Lessons,
+        pairs: &ScanPairs<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Tensor> {
+        let captions = &lessons.captions;
+        let images: Vec<usize> = items.iter().map(|&item| captions.image(item) as usize).collect();
+        let texts: Vec<usize> = items
+            .iter()
+            .map(|&item| pairs.training_texts[captions.draw(item, rng) as usize])
+            .collect();
+        let regions = self.scan.regions(&pairs.images.whole(&images)?.values)?;
+        let texts = pairs.texts.whole(&texts)?;
+        let words = self.scan.words(&texts)?;
+        let scores = self.scan.scores((&regions, images.len()), (&words, &texts.lengths))?;
+        // All negatives in the first epoch, as VSE++ has it.
+        Ok(score_triplet(&scores, self.settings.margin, epoch > 0)?)
+    }
+
+    fn sets(&self) -> Sets<'static> {
+        [("model", self.weights.variables()), ("average", BTreeMap::<String, Var>::new())]
+    }
+
+    /// Takes up the last checkpoint; returns the epoch to go on with.
+    fn resume(&mut self, context: &Context<'_>) -> Result<usize> {
+        let Some((epoch, state)) = context.checkpoints.load(SCAN)? else { return Ok(0) };
+        restore(&self.sets(), &mut self.optimizer, &state)?;
+        Ok(epoch)
+    }
+}
