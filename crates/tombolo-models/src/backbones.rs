@@ -7,7 +7,7 @@ use candle_core::Device;
 use crate::catalogue::Entry;
 use crate::checkpoint::Tensors;
 use crate::error::{ModelError, Result};
-use crate::image::{EfficientNet, ImageBackbone, Variant};
+use crate::image::{Classifier, EfficientNet, ImageBackbone, Variant};
 use crate::pull::{OnProgress, Store};
 use crate::text::{Bert, TextBackbone};
 use crate::tower::TailConfig;
@@ -95,6 +95,25 @@ impl Backbones {
         let installed = self.installed(base, progress)?;
         let (config, weights) = EfficientNet::tail(&installed.weights()?, variant, trained)?;
         Ok((TailConfig::Blocks(config), weights))
+    }
+
+    /// The layers that the networks of an image backbone were trained to tell classes with, network by network; none where a
+    /// network is no EfficientNet-Lite.
+    ///
+    /// # Errors
+    /// As [`Backbones::image`].
+    pub fn classifiers(
+        &self,
+        name: &str,
+        progress: OnProgress<'_>,
+    ) -> Result<Option<Vec<Classifier>>> {
+        let (names, _) = without(without(name, MIRROR).0, MIDDLE);
+        let mut classifiers = Vec::new();
+        for part in names.split('+') {
+            let Some((base, _)) = variant(part) else { return Ok(None) };
+            classifiers.push(Classifier::load(&self.installed(base, progress)?.weights()?)?);
+        }
+        Ok(Some(classifiers))
     }
 
     /// The last layers of a text backbone: their sizes, and their weights by their names in a tower.

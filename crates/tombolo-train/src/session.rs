@@ -1,5 +1,6 @@
 //! The work of a training run: each stage from its own inputs, its part saved when it is done.
 
+mod classes;
 mod grouped;
 mod scan;
 
@@ -31,6 +32,7 @@ use crate::train::{Plan, Stage};
 use crate::views::Views;
 use tombolo_eval::Retrieval;
 
+use self::classes::Paired;
 use self::grouped::Reading;
 
 /// Items read at a time when a trained tower makes the vectors of all items.
@@ -308,12 +310,15 @@ impl<'a> Session<'a> {
         let settings = &self.settings.map.clone();
         let lesson = joined.lesson(&self.settings.curriculum.groups)?;
         let lesson = lesson.few(settings.pairs, self.settings.seed)?;
-        let pairs = TrainingPairs {
-            texts: &texts.select(&lesson.texts),
+        let own = texts.select(&lesson.texts);
+        let own = TrainingPairs {
+            texts: &own,
             images,
             image_of_text: &lesson.image_of_text,
             course: lesson.course(self.settings.curriculum.order),
         };
+        let more = if settings.classes { Some(self.with_classes(&own, joined)?) } else { None };
+        let pairs = more.as_ref().map_or(own, Paired::pairs);
         let steps = settings.members * pairs.steps(settings, self.settings.seed);
         self.begin(format!("stage map: {} pairs", pairs.texts.len()), steps);
         let validate =

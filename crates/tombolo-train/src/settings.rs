@@ -159,6 +159,9 @@ pub struct MapSettings {
     /// Maps that are trained one after the other, from different seeds, and compared by the mean of their cosines
     /// (`linear`, `mlp`): an ensemble as one map, so many times as wide.
     pub members: usize,
+    /// Whether the classes that the image backbone was trained on are pairs as well: see [`crate::stage::map::classes`].
+    #[serde(default)]
+    pub classes: bool,
     /// Training pairs to use, drawn at random; 0 for all.
     pub pairs: usize,
     /// Share of the mean variance added to covariances (`ridge`, `cca`), or `auto`.
@@ -249,6 +252,7 @@ impl Settings {
             dim: 768,
             hidden: 1536,
             members: 1,
+            classes: false,
             pairs: 0,
             regularisation: Regularisation::Chosen(Auto::Auto),
             epochs: 60,

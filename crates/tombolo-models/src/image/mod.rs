@@ -12,7 +12,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use tombolo_data::image::{Filter, Fit, Preprocess};
 
-pub use efficientnet::{EfficientNet, Variant};
+pub use efficientnet::{Classifier, EfficientNet, Variant, class_names};
 pub use preprocessing::Preprocessing;
 pub use vit::{Vit, VitConfig};
 pub(crate) use vit::{patch_projection, patch_rows};

@@ -54,6 +54,10 @@ impl Settings {
             return Ok(());
         }
         let map = stages.contains(&Stage::Map);
+        if map && self.map.classes {
+            let reason = "expected none with map.classes: classes are of no group";
+            return Err(invalid("curriculum.order", reason));
+        }
         if map && !self.map.kind.is_trained() && !matches!(self.curriculum.order, Order::Mixed) {
             let reason = "expected none or mixed: a closed form sees all pairs at once";
             return Err(invalid("curriculum.order", reason));

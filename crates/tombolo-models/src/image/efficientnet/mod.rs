@@ -1,5 +1,6 @@
 //! EfficientNet-Lite (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), batch norm folded.
 
+mod classifier;
 mod folder;
 mod middle;
 mod variant;
@@ -11,6 +12,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use tombolo_kernels::{Activation, Conv2d, InvertedResidual, PackedLinear, Room, patches};
 
+pub use self::classifier::{Classifier, class_names};
 use self::folder::Folder;
 use self::middle::{coarsened, side_by_side};
 use self::variant::BlockShape;

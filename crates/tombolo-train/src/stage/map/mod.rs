@@ -1,5 +1,6 @@
 //! Stage map: joins the two spaces from pairs, in closed form or by training (§3.3 of the paper).
 
+pub mod classes;
 mod closed;
 pub(super) mod draw;
 mod fused;
