@@ -97,23 +97,19 @@ impl Backbones {
         Ok((TailConfig::Blocks(config), weights))
     }
 
-    /// The layers that the networks of an image backbone were trained to tell classes with, network by network; none where a
-    /// network is no EfficientNet-Lite.
+    /// The layers that the networks of an image backbone were trained to tell classes with, network by network.
     ///
     /// # Errors
-    /// As [`Backbones::image`].
-    pub fn classifiers(
-        &self,
-        name: &str,
-        progress: OnProgress<'_>,
-    ) -> Result<Option<Vec<Classifier>>> {
-        let (names, _) = without(without(name, MIRROR).0, MIDDLE);
-        let mut classifiers = Vec::new();
-        for part in names.split('+') {
-            let Some((base, _)) = variant(part) else { return Ok(None) };
-            classifiers.push(Classifier::load(&self.installed(base, progress)?.weights()?)?);
-        }
-        Ok(Some(classifiers))
+    /// As [`Backbones::image`]; [`ModelError::UnknownModel`] for a network that knows none, see [`knows_classes`].
+    pub fn classifiers(&self, name: &str, progress: OnProgress<'_>) -> Result<Vec<Classifier>> {
+        let classifiers = networks(name).map(|network| {
+            let (base, _) = variant(network).ok_or_else(|| {
+                let nearest = Some("efficientnet-lite2".to_owned());
+                ModelError::UnknownModel { name: network.to_owned(), nearest }
+            })?;
+            Classifier::load(&self.installed(base, progress)?.weights()?)
+        });
+        classifiers.collect()
     }
 
     /// The last layers of a text backbone: their sizes, and their weights by their names in a tower.
@@ -225,6 +221,16 @@ enum Reading {
     WithMiddle,
 }
 
+/// Whether all networks of an image backbone were trained to tell classes apart: they are EfficientNet-Lite.
+pub fn knows_classes(name: &str) -> bool {
+    networks(name).all(|network| variant(network).is_some())
+}
+
+/// The names of the networks of an image backbone.
+fn networks(name: &str) -> impl Iterator<Item = &str> {
+    without(without(name, MIRROR).0, MIDDLE).0.split('+')
+}
+
 /// A name without this ending, and whether it had it.
 fn without<'a>(name: &'a str, ending: &str) -> (&'a str, bool) {
     match name.strip_suffix(ending) {
@@ -298,6 +304,14 @@ mod tests {
         assert_eq!(layered("all-minilm-l6-v2@0,6"), ("all-minilm-l6-v2", Some(vec![0, 6])));
         assert_eq!(layered("hf:a/b@main"), ("hf:a/b@main", None));
         assert_eq!(text_model("words"), "words");
+    }
+
+    #[test]
+    fn classes_are_known_where_all_networks_know_them() {
+        assert!(knows_classes("efficientnet-lite0@256+efficientnet-lite2+middle+mirror"));
+        assert!(
+            !knows_classes("efficientnet-lite0+dinov2-small") && !knows_classes("patches:48/8")
+        );
     }
 
     #[test]

@@ -2,37 +2,33 @@
 
 mod classes;
 mod grouped;
+mod pairs;
 mod scan;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
 use tombolo_data::dataset::Split;
 use tombolo_models::backbones::Backbones;
-use tombolo_models::checkpoint::safetensors::{self, Precision};
-use tombolo_models::checkpoint::{CheckpointError, Tensors};
-use tombolo_models::map::Map;
-use tombolo_models::model::{Model, ModelFile, TowerFile, save_model_file, save_tower};
+use tombolo_models::checkpoint::Tensors;
+use tombolo_models::checkpoint::safetensors::Precision;
+use tombolo_models::model::{Model, ModelFile, save_model_file, save_tower};
 use tombolo_models::tower::{Tower, TowerConfig};
-use tombolo_models::weights::Weights;
 use tombolo_vectors::EmbeddingMatrix;
 
-use crate::calibration;
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::joined::{Joined, Used};
 use crate::positives::Positives;
 use crate::run::{Checkpoints, Event, Logger, PlanFile, RunDir};
 use crate::settings::Settings;
 use crate::stage::image::ImageInputs;
-use crate::stage::map::TrainingPairs;
 use crate::stage::text::{Copies, TextInputs, Words};
-use crate::stage::{Context, Contrast, embed, epochs, image, joint, map, text};
+use crate::stage::{Context, Contrast, embed, epochs, image, text};
 use crate::train::{Plan, Stage};
 use crate::views::Views;
 use tombolo_eval::Retrieval;
 
-use self::classes::Paired;
 use self::grouped::Reading;
 
 /// Items read at a time when a trained tower makes the vectors of all items.
@@ -301,137 +297,6 @@ impl<'a> Session<'a> {
             .map_err(tombolo_models::ModelError::from)?)
     }
 
-    fn map(
-        &mut self,
-        joined: &Joined,
-        texts: &EmbeddingMatrix,
-        images: &EmbeddingMatrix,
-    ) -> Result<Option<Retrieval>> {
-        let settings = &self.settings.map.clone();
-        let lesson = joined.lesson(&self.settings.curriculum.groups)?;
-        let lesson = lesson.few(settings.pairs, self.settings.seed)?;
-        let own = texts.select(&lesson.texts);
-        let own = TrainingPairs {
-            texts: &own,
-            images,
-            image_of_text: &lesson.image_of_text,
-            course: lesson.course(self.settings.curriculum.order),
-        };
-        let more = if settings.classes { Some(self.with_classes(&own, joined)?) } else { None };
-        let pairs = more.as_ref().map_or(own, Paired::pairs);
-        let steps = settings.members * pairs.steps(settings, self.settings.seed);
-        self.begin(format!("stage map: {} pairs", pairs.texts.len()), steps);
-        let validate =
-            |map: &Map| Ok(joined.rankings(map, texts, images)?.map(|rankings| rankings.rsum()));
-        let device = &self.backbones.device;
-        let task = map::Task { pairs, settings, device, validate: &validate };
-        let map::Found { map, regularisation } = map::train(&task, &mut self.context())?;
-        if let Some(share) = regularisation {
-            record(&mut self.model.training, share);
-        }
-        let validation = self.conclude(map, joined, texts, images, Stage::Map)?;
-        self.done(Stage::Map)?;
-        let chosen = regularisation.map(|share| format!(", regularisation {share}"));
-        self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
-        Ok(validation)
-    }
-
-    /// Trains all parts together. `views`: of the texts and of the images, and how many of them there are.
-    fn joint(
-        &mut self,
-        joined: &Joined,
-        views: [(&dyn Views, usize); 2],
-    ) -> Result<Option<Retrieval>> {
-        let [(text_views, text_count), (image_views, image_count)] = views;
-        let device = &self.backbones.device;
-        let dir = self.run.dir().to_path_buf();
-        let (Some(text), Some(image)) = (self.model.text.clone(), self.model.image.clone()) else {
-            let (stage, needs, path) = ("joint", "text", dir);
-            return Err(TrainError::MissingStage { stage, needs, path });
-        };
-        let (map, _) = Map::load(&dir.join("map.safetensors"), device)?;
-        if map.config().members > 1 {
-            let reason = "expected 1: stage joint moves one map".to_owned();
-            return Err(TrainError::InvalidSetting { key: "map.members".to_owned(), reason });
-        }
-        let sizes = joint::Sizes {
-            text: text.tower.clone(),
-            image: image.tower.clone(),
-            map: map.config(),
-        };
-        let read = |part: &str| safetensors::read(&dir.join(format!("{part}.safetensors")));
-        let parts =
-            || Ok(joint::Parts { text: read("text")?, image: read("image")?, map: read("map")? });
-        let parts = parts().map_err(|e: CheckpointError| tombolo_models::ModelError::from(e))?;
-        let settings = self.settings.clone();
-        let lesson = joined.lesson(&settings.curriculum.groups)?;
-        let pairs = joint::JointPairs {
-            texts: text_views,
-            images: image_views,
-            training_texts: &lesson.texts,
-            image_of_text: &lesson.image_of_text,
-            course: lesson.course(settings.curriculum.order),
-        };
-        let steps = pairs.steps(&settings.joint, settings.seed);
-        self.begin(format!("stage joint: {} pairs", pairs.training_texts.len()), steps);
-        let trained = joint::train(parts, &sizes, &pairs, &settings, device, &mut self.context())?;
-        let precision = self.precision();
-        let new = self.run.new_parts(Stage::Joint.as_str())?;
-        let save = |part: &str, tensors: &Tensors, old: &TowerFile| {
-            let backbone = (old.backbone.as_str(), old.backbone_fingerprint.as_str());
-            save_tower(&new, part, tensors, &old.tower, backbone, precision)
-        };
-        self.model.text = Some(save("text", &trained.text, &text)?);
-        self.model.image = Some(save("image", &trained.image, &image)?);
-        save_model_file(&new, &self.model)?;
-        self.end("stage joint: trained".to_owned());
-        let tower = |part: &'static str| Model::open(&new)?.tower(part, device);
-        let texts = self.vectors("texts", &tower("text")?, text_views, 0..text_count)?;
-        let images = self.vectors("images", &tower("image")?, image_views, 0..image_count)?;
-        let map = Map::from_weights(&sizes.map, &Weights::fixed(trained.map, device)?)?;
-        let validation = self.conclude(map, joined, &texts, &images, Stage::Joint)?;
-        save_model_file(&new, &self.model)?;
-        self.run.replace_parts(Stage::Joint.as_str())?;
-        Ok(validation)
-    }
-
-    /// Saves a map that was found, with what it reaches on the validation split.
-    fn conclude(
-        &mut self,
-        map: Map,
-        joined: &Joined,
-        texts: &EmbeddingMatrix,
-        images: &EmbeddingMatrix,
-        stage: Stage,
-    ) -> Result<Option<Retrieval>> {
-        let fingerprint = |part: &Option<TowerFile>| {
-            part.as_ref().map(|tower| tower.fingerprint.clone()).unwrap_or_default()
-        };
-        let (text, image) = (fingerprint(&self.model.text), fingerprint(&self.model.image));
-        let dir = self.parts_dir(stage);
-        let path = dir.join("map.safetensors");
-        map.save(&path, [&text, &image], self.precision())?;
-        let (map, _) = Map::load(&path, &self.backbones.device)?;
-        calibration::write(&dir, joined.calibrate(&map, texts, images)?.as_ref())?;
-        let validation = joined.validate(&map, texts, images)?;
-        if let Some(validation) = &validation {
-            self.model.metrics = summary("val", validation);
-            self.model.metrics.insert("val.rsum".to_owned(), validation.rsum);
-            if let Some(groups) = &joined.groups {
-                for (group, retrieval) in groups.validate(joined, &map, (texts, images))? {
-                    let name = format!("val.group{}", u8::from(group));
-                    self.model.metrics.extend(summary(&name, &retrieval));
-                }
-            }
-            let epochs = match stage {
-                Stage::Joint => self.settings.joint.epochs,
-                _ => self.settings.map.members * self.settings.map.epochs,
-            };
-            self.logger.metrics(stage.as_str(), epochs, &self.model.metrics)?;
-        }
-        Ok(validation)
-    }
-
     /// Where the parts that a stage makes are written: those of stage joint replace older ones together.
     fn parts_dir(&self, stage: Stage) -> PathBuf {
         match stage {
@@ -464,14 +329,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Puts the regularisation that was chosen where `auto` stood.
-fn record(training: &mut toml::Table, regularisation: f64) {
-    let map = training.get_mut("settings").and_then(|settings| settings.get_mut("map"));
-    if let Some(toml::Value::Table(map)) = map {
-        map.insert("regularisation".to_owned(), regularisation.into());
-    }
-}
-
 /// What `model.toml` says of the training: this run's plan, but of a tower that it does not train the
 /// settings that it was trained with.
 fn training_record(old: &toml::Table, plan: &PlanFile) -> toml::Table {
@@ -485,15 +342,4 @@ fn training_record(old: &toml::Table, plan: &PlanFile) -> toml::Table {
         }
     }
     new
-}
-
-/// The recalls that `model.toml` records of some queries.
-fn summary(queries: &str, retrieval: &Retrieval) -> BTreeMap<String, f64> {
-    let sides =
-        [("image_to_text", &retrieval.image_to_text), ("text_to_image", &retrieval.text_to_image)];
-    let recalls = sides.into_iter().flat_map(|(side, m)| {
-        let recalls = [(1, m.recall_at_1), (5, m.recall_at_5), (10, m.recall_at_10)];
-        recalls.map(|(k, recall)| (format!("{queries}.{side}.recall@{k}"), recall))
-    });
-    recalls.collect()
 }

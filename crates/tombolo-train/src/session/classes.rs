@@ -35,9 +35,9 @@ impl Session<'_> {
     ) -> Result<Paired> {
         let (backbone, logger) = (&self.settings.image.backbone, &mut self.logger);
         let classifiers = self.backbones.classifiers(backbone, &mut |p| logger.pull(p))?;
-        let (Some(classifiers), Some(tower)) = (classifiers, &self.model.image) else {
-            let reason = format!("expected networks of EfficientNet-Lite alone, found {backbone}");
-            return Err(TrainError::InvalidSetting { key: "map.classes".to_owned(), reason });
+        let Some(tower) = &self.model.image else {
+            let (stage, needs, path) = ("map", "image", self.run.dir().to_path_buf());
+            return Err(TrainError::MissingStage { stage, needs, path });
         };
         let mut rows = joined.training_image_of_text.clone();
         rows.sort_unstable();

@@ -1,7 +1,7 @@
 //! Settings that nothing can be trained with, refused before anything is.
 
 use tombolo_data::perturbation::{Perturbation, TextPerturbation};
-use tombolo_models::backbones::WORDS;
+use tombolo_models::backbones::{WORDS, knows_classes};
 use tombolo_models::tower::EncoderKind;
 
 use super::{Order, Settings, StageSettings};
@@ -38,6 +38,11 @@ impl Settings {
         }
         if self.map.members > 1 && [Stage::Map, Stage::Joint].iter().all(|s| stages.contains(s)) {
             return Err(invalid("map.members", "expected 1: stage joint moves one map"));
+        }
+        if self.map.classes && !knows_classes(&self.image.backbone) {
+            let found = &self.image.backbone;
+            let reason = format!("expected an image backbone of EfficientNet-Lite, found {found}");
+            return Err(invalid("map.classes", &reason));
         }
         self.check_curriculum(stages)
     }

@@ -28,6 +28,14 @@ fn stage_joint_needs_a_map() {
 }
 
 #[test]
+fn classes_are_of_networks_that_know_some() {
+    let dir = copy_of_trained();
+    let map = ["train", "map", "csv:captions.csv", "--config", "settings.toml", "--model", "model"];
+    let output = run(dir.path(), &[&map[..], &["--set", "map.classes=true"]].concat());
+    assert_fails(&output, 2, "map.classes", "");
+}
+
+#[test]
 fn settings_that_leave_nothing_to_train_are_refused() {
     let dir = data();
     for (setting, hint) in [("text.output=0", "pool_top"), ("map.batch=0", "at least 1")] {
