@@ -58,10 +58,10 @@ fn a_directory_in_a_public_layout_is_a_model_for_every_command() {
     assert!(out(&output).contains("a red square"), "{}", out(&output));
 }
 
+/// Those whose files here have a tokenizer.
 #[test]
-fn a_server_answers_with_every_architecture() {
-    let layouts = ["clip/tiny", "clip/resnet", "siglip/tiny", "altclip/tiny", "align/tiny"];
-    for layout in layouts.into_iter().chain(["groupvit/tiny", "blip/tiny"]) {
+fn a_server_answers_with_other_architectures() {
+    for layout in ["clip/tiny", "siglip/tiny", "altclip/tiny", "blip/tiny"] {
         let dir = data();
         let dir = dir.path();
         copy(&golden(layout), &dir.join("model"));
