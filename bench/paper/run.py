@@ -36,16 +36,18 @@ class Paper:
     def evaluate(self, name, datasets, models, *more):
         """One result a model and data set, from the file that `tombolo eval` writes, kept from an earlier run of the same; none if this
         part is not wanted and was never run. `models`: their MODEL by name."""
-        out, asked = self.folder / name, self.folder / f"{name}.asked.json"
+        out, asked = self.folder / "results" / name, self.folder / "results" / f"{name}.asked.json"
         flags = [part for model in models.values() for part in ("--model", str(model))]
         command = [*map(str, datasets), *flags, *more]
-        known = (out / "results.json").exists() and asked.exists() and json.loads(asked.read_text()) == command
+        files = [Path(model) / "model.toml" for model in models.values()]
+        wanted = [command, [file.read_text() if file.exists() else "" for file in files]]
+        known = (out / "results.json").exists() and asked.exists() and json.loads(asked.read_text()) == wanted
         if not models or not (known or self.wants(name)):
             return []
         if not known:
             shutil.rmtree(out, ignore_errors=True)
             self.run("eval", *command, "--out", f"{out}/")
-            asked.write_text(json.dumps(command))
+            asked.write_text(json.dumps(wanted))
         results = json.loads((out / "results.json").read_text())["evaluations"]
         names = {str(model): label for label, model in models.items()}
         return [result | {"model": names[result["model"]]} for result in results]

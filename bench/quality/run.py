@@ -76,7 +76,7 @@ class Bench:
 
     def train_one(self, row, seed):
         """Trains a row, and before it the row that it starts from where that run is gone."""
-        if row.start and not self.folder(row.start, seed).exists():
+        if row.start and not (self.folder(row.start, seed).exists() and self.known.of(rows.named(row.start), seed)):
             self.train_one(rows.named(row.start), seed)
         folder = self.folder(row.name, seed)
         print(f"{row.name}, seed {seed}", file=sys.stderr, flush=True)

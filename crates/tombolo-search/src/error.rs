@@ -128,6 +128,17 @@ pub enum SearchError {
         found: String,
     },
 
+    /// A photo of a library that is said to be a part of a collection, and is not of that part.
+    #[error("{path}: not of part {index}/{count}")]
+    OtherShard {
+        /// The photo.
+        path: String,
+        /// Which part, from 0.
+        index: usize,
+        /// How many parts there are.
+        count: usize,
+    },
+
     /// A part of a filter that is too long.
     #[error("{field}: expected {expected}, found {found}")]
     Filter {
@@ -272,6 +283,9 @@ impl SearchError {
             Self::Graph { .. } => "searches work without it; the next `tombolo index` tries again",
             Self::Dim { .. } => "query and library must come from the same model",
             Self::Time { .. } => "write the year first, as in 2019-05-31",
+            Self::OtherShard { .. } => {
+                "give the --shard that the library was indexed with, or none for a whole library"
+            }
             Self::Filter { .. } => "filter by less, and search again among what is found",
             Self::Cursor { .. } => "begin again without one",
             Self::VectorCount { .. } | Self::Model { .. } => return None,

@@ -32,7 +32,9 @@ const MAP: [&str; 2] = ["map.safetensors", "calibration.json"];
 /// Whether a part of [`MAP`] is taken over too: a map where no stage before it makes it stale, and what was measured of
 /// it where it stays as it is.
 fn stays(part: &str, stages: &[String]) -> bool {
-    stages == ["scan"] || (part == MAP[0] && stages == ["joint"])
+    let trains = |stage: &str| stages.iter().any(|trained| trained == stage);
+    let stale = ["text", "image", "map"].into_iter().any(trains);
+    !stale && (part == MAP[0] || !trains("joint"))
 }
 
 /// What a run was started with: `plan.toml` of an unfinished run.
@@ -228,7 +230,7 @@ pub struct Step {
     pub steps: usize,
     /// The epoch, from 0.
     pub epoch: usize,
-    /// The loss of the step, in nats.
+    /// The loss of the step; of stage scan and the triplet losses in scores, else in nats.
     pub loss: f32,
     /// The learning rate of the step.
     pub rate: f64,

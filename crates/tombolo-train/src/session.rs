@@ -88,7 +88,8 @@ impl<'a> Session<'a> {
     /// left out.
     pub(crate) fn run(mut self) -> Result<(Option<Retrieval>, usize)> {
         let (mut validation, mut skipped) = (None, 0);
-        if self.plan.stages.iter().any(|&stage| stage != Stage::Scan) {
+        let stages = [Stage::Text, Stage::Image, Stage::Map, Stage::Joint];
+        if stages.into_iter().any(|stage| self.pending(stage)) {
             (validation, skipped) = self.towers_and_map()?;
         }
         if self.pending(Stage::Scan) {

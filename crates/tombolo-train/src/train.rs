@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use tombolo_data::dataset::{Dataset, Split};
-use tombolo_models::backbones::{Backbones, WORDS};
+use tombolo_models::backbones::{Backbones, WORDS, knows_classes};
 use tombolo_models::model::Model;
 use tombolo_models::pull::Progress;
 
@@ -112,6 +112,7 @@ pub fn train(
     plan.settings.check(&plan.stages)?;
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
+    check_classes(plan)?;
     let mut observer = observer;
     check_backbones(plan, backbones, &mut observer)?;
     let start = plan.start.as_ref().unwrap_or(&plan.out);
@@ -141,6 +142,26 @@ fn check_backbones(
     Ok(())
 }
 
+fn wanted_towers(plan: &Plan<'_>) -> bool {
+    plan.stages.iter().any(|stage| [Stage::Text, Stage::Image].contains(stage))
+}
+
+/// `map.classes` are those of the network that the image tower stands on, trained in this run or before it.
+fn check_classes(plan: &Plan<'_>) -> Result<()> {
+    if !plan.settings.map.classes || !plan.stages.contains(&Stage::Map) {
+        return Ok(());
+    }
+    let start = plan.start.as_ref().unwrap_or(&plan.out);
+    let before = Model::open(start).ok().and_then(|model| model.file().image.clone());
+    let before = before.filter(|_| !plan.stages.contains(&Stage::Image));
+    let backbone = before.map_or(plan.settings.image.backbone.clone(), |tower| tower.backbone);
+    if knows_classes(&backbone) {
+        return Ok(());
+    }
+    let reason = format!("expected an image backbone of EfficientNet-Lite, found {backbone}");
+    Err(TrainError::InvalidSetting { key: "map.classes".to_owned(), reason })
+}
+
 /// Stage map needs both towers, and stage joint the map too: trained before it in this run, or there already.
 fn check_needs(plan: &Plan<'_>) -> Result<()> {
     let start = plan.start.as_ref().unwrap_or(&plan.out);
@@ -149,7 +170,8 @@ fn check_needs(plan: &Plan<'_>) -> Result<()> {
     let parts = [
         (Stage::Text, there.is_some_and(|file| file.text.is_some())),
         (Stage::Image, there.is_some_and(|file| file.image.is_some())),
-        (Stage::Map, start.join("map.safetensors").exists()),
+        // A new tower makes an old map stale.
+        (Stage::Map, start.join("map.safetensors").exists() && !wanted_towers(plan)),
     ];
     let wanted = |stage| plan.stages.contains(&stage);
     let needs = [(Stage::Map, &parts[..2]), (Stage::Joint, &parts[..])];

@@ -282,6 +282,8 @@ fn parts_of_a_collection_are_brought_by_several() {
         ["photos", "sent", "removed"].map(|name| said[name].as_u64().unwrap())
     };
     let [first, second] = [part("0/2"), part("1/2")];
+    let wrong = ["library", "copy", "1", &cluster, "--shard", "0/2"];
+    assert_refused(&run(dir, &wrong), "not of part 0/2", "indexed with");
     assert_eq!((first[0] + second[0], first[1] + second[1]), (29, 29));
     assert_eq!((first[2], second[2]), (0, 0));
     let all = hits(dir, &cluster, &["--sort", "newest", "--top", "40"]);

@@ -34,6 +34,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`SearchError::OtherModel`] or [`SearchError::OtherMap`] if the collection is of other vectors;
+    /// [`SearchError::OtherShard`] if a photo of the library is not of the part;
     /// [`SearchError::Cluster`] if the server fails; otherwise as [`Library::search`].
     pub fn copy(
         &self,
@@ -43,6 +44,9 @@ impl Cluster {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Copied, SearchError> {
         self.require(library.fingerprint(), map.fingerprint())?;
+        if let Some(shard) = shard {
+            require_of(library, shard)?;
+        }
         let mut there = self.digests(shard)?;
         let (mut copied, total, mut last) = (Copied::default(), library.len()?, String::new());
         loop {
@@ -97,6 +101,20 @@ impl Cluster {
             digests.extend(some.into_iter().flatten());
         }
         Ok(digests)
+    }
+}
+
+/// Makes sure that all photos of a library are of a part, before anything of the part is taken for gone.
+fn require_of(library: &Library, shard: Shard) -> Result<(), SearchError> {
+    let mut last = String::new();
+    loop {
+        let items = library.items_after(&last, RECORDS)?;
+        let Some(end) = items.last() else { return Ok(()) };
+        last.clone_from(&end.path);
+        if let Some(item) = items.into_iter().find(|item| !shard.holds(&item.path)) {
+            let (index, count) = (shard.index(), shard.count());
+            return Err(SearchError::OtherShard { path: item.path, index, count });
+        }
     }
 }
 

@@ -42,6 +42,10 @@ impl Session<'_> {
         let mut rows = joined.training_image_of_text.clone();
         rows.sort_unstable();
         rows.dedup();
+        if rows.is_empty() {
+            let (expected, found) = ("at least one pair", 0);
+            return Err(TrainError::TooLittle { stage: "map", expected, found });
+        }
         let found = prototypes(pairs.images, &rows, &classifiers, &tower.tower)?;
         let model = Model::open(self.run.dir())?;
         let tower = model.text_tower(self.backbones, &mut |p| logger.pull(p))?;

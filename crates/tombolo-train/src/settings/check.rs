@@ -1,7 +1,7 @@
 //! Settings that nothing can be trained with, refused before anything is.
 
 use tombolo_data::perturbation::{Perturbation, TextPerturbation};
-use tombolo_models::backbones::{WORDS, knows_classes};
+use tombolo_models::backbones::WORDS;
 use tombolo_models::tower::EncoderKind;
 
 use super::{Order, Settings, StageSettings};
@@ -33,16 +33,17 @@ impl Settings {
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(invalid(key, "expected at least 1, found 0"));
         }
+        if self.scan.batch < 2 {
+            return Err(invalid(
+                "scan.batch",
+                "expected at least 2: a pair needs another beside it",
+            ));
+        }
         if self.map.members > 1 && !self.map.kind.is_trained() {
             return Err(invalid("map.members", "expected 1: a closed form is the same every time"));
         }
         if self.map.members > 1 && [Stage::Map, Stage::Joint].iter().all(|s| stages.contains(s)) {
             return Err(invalid("map.members", "expected 1: stage joint moves one map"));
-        }
-        if self.map.classes && !knows_classes(&self.image.backbone) {
-            let found = &self.image.backbone;
-            let reason = format!("expected an image backbone of EfficientNet-Lite, found {found}");
-            return Err(invalid("map.classes", &reason));
         }
         self.check_curriculum(stages)
     }
@@ -160,6 +161,7 @@ mod tests {
             "text.batch=0",
             "map.batch=0",
             "joint.batch=0",
+            "scan.batch=1",
             "scan.dim=0",
             "image.heads=3",
             "curriculum.groups=[]",

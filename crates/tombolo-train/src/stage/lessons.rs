@@ -1,4 +1,4 @@
-//! Which pairs each epoch of stages map and joint trains on.
+//! Which pairs each epoch of stages map, joint and scan trains on.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

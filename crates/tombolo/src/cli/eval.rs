@@ -12,7 +12,7 @@ use tombolo_data::perturbation::{Perturbation, UnknownPerturbation};
 
 use super::terminal::Terminal;
 use super::{Global, Misuse, Outcome};
-use crate::evaluation::{Evaluation, Protocol, evaluate, mean_of_folds};
+use crate::evaluation::{Evaluation, Protocol, evaluate, means_of_folds};
 use crate::model::Encoder;
 use crate::report;
 use crate::report::comparison::{Comparison, OnDataset};
@@ -92,9 +92,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
             documents.push(evaluation.document(dataset, &protocol));
             evaluations.push(evaluation);
         }
-        if let Some(mean) = mean_of_folds(&documents) {
-            print_mean(&mean, terminal)?;
-        }
+        means_of_folds(&documents).iter().try_for_each(|mean| print_mean(mean, terminal))?;
     }
     match out {
         Out::Nowhere => {}

@@ -2,34 +2,38 @@
 
 use serde_json::{Map, Value};
 
-/// The mean of the documents of one model on several folds of a data set, under the data set's name; none where there are
-/// not at least two of them. Intervals are of one fold's queries and are left out.
-pub fn mean_of_folds(documents: &[Value]) -> Option<Value> {
-    let (folds, name) = folds(documents)?;
-    let mut mean = mean(&folds);
-    mean["dataset"] = name.into();
-    mean["folds"] = folds.len().into();
-    Some(mean)
-}
-
-/// The documents of the folds of one data set, and its name.
-fn folds(documents: &[Value]) -> Option<(Vec<&Value>, String)> {
-    let name = |document: &Value| whole(document["dataset"].as_str().unwrap_or_default());
-    let first = documents.iter().find_map(name)?;
-    let of_it = |document: &&Value| name(document).as_ref() == Some(&first);
-    let folds: Vec<&Value> = documents.iter().filter(of_it).collect();
-    (folds.len() > 1).then_some((folds, first))
+/// The means of the documents of one model over the folds of each data set of which there are at least two, under the data
+/// set's name. Intervals are of one fold's queries and are left out.
+pub fn means_of_folds(documents: &[Value]) -> Vec<Value> {
+    let mut data_sets: Vec<(String, Vec<&Value>)> = Vec::new();
+    for document in documents {
+        let Some(name) = whole(document["dataset"].as_str().unwrap_or_default()) else { continue };
+        match data_sets.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, folds)) => folds.push(document),
+            None => data_sets.push((name, vec![document])),
+        }
+    }
+    data_sets.retain(|(_, folds)| folds.len() > 1);
+    let mean = |(name, folds): (String, Vec<&Value>)| {
+        let mut mean = mean(&folds);
+        mean["dataset"] = name.into();
+        mean["folds"] = folds.len().into();
+        mean
+    };
+    data_sets.into_iter().map(mean).collect()
 }
 
 /// The name of the data set whose fold has this name.
 fn whole(name: &str) -> Option<String> {
     let (before, after) = name.split_once("-fold")?;
-    Some(format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit())))
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    (rest.len() < after.len()).then(|| format!("{before}{rest}"))
 }
 
-/// Numbers are averaged; of all else what the first says stands for all.
+/// Numbers that differ are averaged; of all else what the first says stands for all.
 fn mean(values: &[&Value]) -> Value {
     match values[0] {
+        first if values.iter().all(|value| *value == first) => first.clone(),
         Value::Object(first) => {
             let named = first.keys().filter(|name| !name.ends_with("_ci95"));
             let mean = |name: &String| {
@@ -61,13 +65,13 @@ mod tests {
     fn the_mean_is_of_the_folds_alone_and_has_the_name_of_the_whole() {
         let documents =
             [document("coco-fold1", 0.25), document("other", 0.9), document("coco-fold2", 0.75)];
-        let mean = mean_of_folds(&documents).unwrap();
         let expected = json!({
-            "dataset": "coco", "model": "m", "images": 1000.0, "folds": 2,
+            "dataset": "coco", "model": "m", "images": 1000, "folds": 2,
             "image_to_text": { "recall@1": 0.5 },
         });
-        assert_eq!(mean, expected);
-        assert_eq!(mean_of_folds(&documents[..2]), None);
+        assert_eq!(means_of_folds(&documents), [expected]);
+        assert_eq!(means_of_folds(&documents[..2]), [] as [Value; 0]);
         assert_eq!(whole("coco-fg-fold3-pool").unwrap(), "coco-fg-pool");
+        assert_eq!(whole("my-folder"), None);
     }
 }

@@ -27,15 +27,12 @@ const WAITING: usize = 1_024;
 /// How long it is believed that the model on disk is the one that is loaded.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long one that could not be loaded is left alone.
-const REFUSED: Duration = Duration::from_secs(10);
-
 /// A model, loaded.
 pub struct Engine {
     encoder: Encoder,
     calibration: Option<Calibration>,
-    /// When its map was written.
-    written: Option<SystemTime>,
+    /// When its map, and what the run says of its parts, were written.
+    written: [Option<SystemTime>; 2],
     terminal: Terminal,
 }
 
@@ -63,7 +60,8 @@ impl Engine {
 
     /// When its map was written, in seconds since 1970.
     pub fn created(&self) -> u64 {
-        let since = self.written.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let since =
+            self.written[0].and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         since.map_or(0, |since| since.as_secs())
     }
 
@@ -108,9 +106,11 @@ impl Engine {
     }
 }
 
-fn written(encoder: &Encoder) -> Option<SystemTime> {
-    let map = encoder.model().dir().join("map.safetensors");
-    map.metadata().and_then(|metadata| metadata.modified()).ok()
+fn written(encoder: &Encoder) -> [Option<SystemTime>; 2] {
+    ["map.safetensors", "model.toml"].map(|file| {
+        let file = encoder.model().dir().join(file);
+        file.metadata().and_then(|metadata| metadata.modified()).ok()
+    })
 }
 
 /// The engine of the moment. When the model on disk is trained anew, it follows, as long as the library is of that model.
@@ -119,9 +119,17 @@ pub struct Engines {
     global: Global,
     library: Arc<dyn Retriever>,
     current: RwLock<Option<Arc<Engine>>>,
-    /// When to look again; locked by the one who looks.
-    next_look: Mutex<Instant>,
+    /// Locked by the one who looks.
+    look: Mutex<Look>,
     queue: SyncSender<Waiting>,
+}
+
+/// What was seen when the model on disk was looked at.
+struct Look {
+    /// When to look again.
+    next: Instant,
+    /// When the files of the last model that was not used were written.
+    refused: Option<[Option<SystemTime>; 2]>,
 }
 
 /// Texts of one request.
@@ -143,8 +151,8 @@ impl Engines {
         std::thread::Builder::new()
             .name("texts".into())
             .spawn(move || encode_texts(&receiver, &metrics))?;
-        let (current, next_look) = (RwLock::new(None), Mutex::new(Instant::now()));
-        Ok(Self { model, global, library, current, next_look, queue })
+        let look = Mutex::new(Look { next: Instant::now(), refused: None });
+        Ok(Self { model, global, library, current: RwLock::new(None), look, queue })
     }
 
     /// Loads the model, however long that takes.
@@ -166,33 +174,27 @@ impl Engines {
             ));
         };
         // While somebody looks, the others go on with what they have.
-        let mut next_look = match self.next_look.try_lock() {
-            Ok(next_look) => next_look,
+        let mut look = match self.look.try_lock() {
+            Ok(look) => look,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(engine),
         };
-        if Instant::now() < *next_look {
+        if Instant::now() < look.next {
             return Ok(engine);
         }
-        let (found, patience) = match written(&engine.encoder) == engine.written {
-            true => (engine, FRESH),
-            false => self.follow(engine),
-        };
-        *next_look = Instant::now() + patience;
-        Ok(found)
-    }
-
-    /// The engine of the new model, and when to look again. A run that is being written anew may not be whole, and one of
-    /// other towers is not the library's: then the old one still answers.
-    fn follow(&self, old: Arc<Engine>) -> (Arc<Engine>, Duration) {
-        match self.load() {
-            Ok(new) => (new, FRESH),
-            Err(error) => {
+        let written = written(&engine.encoder);
+        let found = match written == engine.written || look.refused == Some(written) {
+            true => engine,
+            false => self.load().unwrap_or_else(|error| {
+                // A run that is being written anew may not be whole, and one of other towers is not the library's.
                 let error = format!("{error:#}");
                 tracing::warn!(error, "the new model is not used, the old one still answers");
-                (old, REFUSED)
-            }
-        }
+                look.refused = Some(written);
+                engine
+            }),
+        };
+        look.next = Instant::now() + FRESH;
+        Ok(found)
     }
 
     /// Mapped unit vectors of texts, encoded together with those of other requests.

@@ -44,8 +44,8 @@ pub(super) struct Instances {
     /// By the photo's number: how many objects, and the categories in the order of their annotations.
     photos: HashMap<u64, (usize, Vec<u64>)>,
     names: HashMap<u64, String>,
-    /// The numbers of the objects that were counted: files of two releases tell of the same.
-    counted: HashSet<u64>,
+    /// The photos and numbers of the objects that were counted: files of two releases tell of the same.
+    counted: HashSet<(u64, u64)>,
 }
 
 impl Instances {
@@ -66,7 +66,7 @@ impl Instances {
                     found: object.category_id.to_string(),
                 });
             }
-            if object.id.is_some_and(|id| !self.counted.insert(id)) {
+            if object.id.is_some_and(|id| !self.counted.insert((object.image_id, id))) {
                 continue;
             }
             let (count, categories) = self.photos.entry(object.image_id).or_default();

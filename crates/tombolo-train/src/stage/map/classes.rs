@@ -41,6 +41,9 @@ pub fn texts() -> Vec<String> {
 /// # Shapes
 /// `images`: vectors of the image tower `config`, of which `rows` are of training photos. Returns `[classes, dim]`.
 /// # Errors
+/// If the vectors are not finite.
+///
+/// # Panics
 /// If there are no training photos.
 pub fn prototypes(
     images: &EmbeddingMatrix,
