@@ -9,6 +9,7 @@ Each is asked for in three ways, beside which stands the first word alone:
     expression    A AND B        A OR B         A AND NOT B
     arithmetic    A --add B      A --add B      A --subtract B
     sentence      "A and B"      "A or B"       "A without B"    (words alone)
+    product       a · b          a + b − a · b  a · (1 − b)      (of the words' probabilities: what Tombolo does not do)
 
 Each way is judged by its ranking of all 1,000 photos: mean average precision, and the share of right ones among the first ten.
 """
@@ -28,6 +29,7 @@ LABELS = {
     "street": "street road sidewalk", "mountain": "mountain mountains cliff rock rocks",
 }
 LEAST = 10
+PRODUCTS = {"A AND B": lambda a, b: a * b, "A OR B": lambda a, b: a + b - a * b, "A AND NOT B": lambda a, b: a * (1 - b)}
 
 
 def labels_of(image):
@@ -68,12 +70,24 @@ def main():
             found = subprocess.run(command, check=True, capture_output=True).stdout.decode()
             return [Path(path).name for path in found.split("\0") if path]
 
+        @functools.cache
+        def probabilities(word):
+            command = [tombolo, "search", word, "--library", library, "--top", str(len(images)), "--json", "--exact"]
+            found = subprocess.run(command, check=True, capture_output=True).stdout.decode()
+            return {Path(hit["path"]).name: hit["probability"] for hit in map(json.loads, found.splitlines())}
+
+        def by_product(product, a, b):
+            a, b = probabilities(a), probabilities(b)
+            return sorted(a, key=lambda name: -product(a[name], b[name]))
+
         print(f"model {arguments.model}: mean average precision / right among the first ten, means over pairs of labels\n")
-        print("| set | pairs | expression | arithmetic | sentence | A alone |\n|---|---|---|---|---|---|")
+        print("| set | pairs | expression | arithmetic | sentence | A alone | product |\n|---|---|---|---|---|---|---|")
         for kind, (pairs, ways) in sets(labels).items():
+            rankings = [functools.partial(lambda way, a, b: ranking(*way(a, b)), way) for way in ways]
+            rankings.append(functools.partial(by_product, PRODUCTS[kind]))
             cells = []
-            for way in ways:
-                scores = [judged(ranking(*way(a, b)), wanted) for a, b, wanted in pairs]
+            for way in rankings:
+                scores = [judged(way(a, b), wanted) for a, b, wanted in pairs]
                 cells.append(" / ".join(f"{sum(part) / len(part):.3f}" for part in zip(*scores)))
             print(f"| {kind} | {len(pairs)} | {' | '.join(cells)} |", flush=True)
 
