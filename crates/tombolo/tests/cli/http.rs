@@ -144,3 +144,14 @@ pub fn paths(page: &Value) -> Vec<&str> {
 
 /// One red pixel.
 pub const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
+
+/// The header of a body in JSON.
+pub const JSON: &str = "Content-Type: application/json\r\n";
+
+/// Checks that others are served as ever.
+pub fn still_answers(server: &Server) {
+    assert_eq!(
+        server.search(serde_json::json!({ "query": "red" }))["hits"].as_array().unwrap().len(),
+        10
+    );
+}

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod crowds;
 mod curriculum;
 mod datasets;
 mod evaluation;

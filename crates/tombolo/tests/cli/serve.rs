@@ -302,3 +302,19 @@ fn a_server_follows_the_library_and_the_map() {
     std::thread::sleep(Duration::from_millis(1_100));
     assert_eq!(server.search(json!({ "query": "a red square", "top": 100 })), mapped);
 }
+
+#[test]
+fn hits_are_counted_where_asked_for() {
+    let (_dir, server) = served();
+    let total = |body: Value| server.search(body)["total"].clone();
+    assert_eq!(total(json!({ "query": "red", "top": 3 })), Value::Null);
+    assert_eq!(total(json!({ "query": "red", "top": 3, "count": true })), 24);
+    assert_eq!(total(json!({ "top": 3, "count": true })), 24);
+    let red = json!({ "query": "red", "top": 3, "count": true, "filter": { "path": "*/red-*" } });
+    assert_eq!(total(red), 4);
+    let all = server.search(json!({ "query": "red", "top": 100 }));
+    let least = all["hits"][7]["probability"].as_f64().unwrap();
+    let cut = json!({ "query": "red", "top": 3, "count": true, "min_probability": least });
+    let found = server.search(json!({ "query": "red", "top": 100, "min_probability": least }));
+    assert_eq!(total(cut), found["hits"].as_array().unwrap().len());
+}
