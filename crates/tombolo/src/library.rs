@@ -164,7 +164,7 @@ pub fn without_clusters(address: &str) -> Misuse {
 }
 
 /// Whether a library is the address of a cluster's collection, and not a folder.
-fn is_cluster(name: &Path) -> bool {
+pub fn is_cluster(name: &Path) -> bool {
     name.to_str().is_some_and(|name| name.starts_with("milvus://"))
 }
 
@@ -186,8 +186,7 @@ pub fn library_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let library = library_name(named)?;
     if is_cluster(&library) {
         let what = format!("{}: expected a folder, found a cluster", library.display());
-        let hint = "index into a folder, and bring it to the cluster with \
-                    `tombolo library copy FOLDER milvus://HOST:PORT/COLLECTION`";
+        let hint = "name the folder that `tombolo library copy` brought there";
         return Err(Misuse::new(what, hint).into());
     }
     Ok(library)

@@ -267,6 +267,29 @@ fn a_copy_follows_the_library() {
 }
 
 #[test]
+fn photos_are_indexed_straight_into_a_collection() {
+    let Some(server) = server() else { return };
+    let dir = photos();
+    let dir = dir.path();
+    index(dir);
+    let cluster = collection(&server, "straight");
+    let straight = ["index", "photos", "--library", &cluster, "--tags", "tags.csv", "--json"];
+    let said = done(&run(dir, &[&straight[..], &["--model", "emoji-starter"]].concat()));
+    let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&said[0]["added"], &said[1]["sent"]), (&29.into(), &29.into()));
+    let paths = |library: &str| {
+        let hits = hits(dir, library, &["red", "--top", "40"]);
+        hits.iter().map(|hit| hit["path"].to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&cluster), paths("lib"));
+    std::fs::remove_file(dir.join("photos/again.png")).unwrap();
+    done(&run(dir, &straight));
+    assert_eq!(paths(&cluster).len(), 28);
+    let nobody = ["index", "photos", "--library", "milvus://127.0.0.1:1/photos"];
+    assert_eq!(run(dir, &nobody).status.code(), Some(1));
+}
+
+#[test]
 fn parts_of_a_collection_are_brought_by_several() {
     let Some(server) = server() else { return };
     let dir = photos();
@@ -372,7 +395,8 @@ fn what_does_not_fit_is_refused_with_a_hint() {
     assert_refused(&run(dir, &other), "expected the image tower", "--model");
     let wrong = "milvus://nowhere/photos";
     assert_refused(&run(dir, &["search", "red", "--library", wrong]), "HOST:PORT", "letters");
-    assert_refused(&run(dir, &["index", "photos", "--library", &cluster]), "cluster", "copy");
+    let check = ["library", "check", "--library", &cluster];
+    assert_refused(&run(dir, &check), "expected a folder", "library copy");
     let nobody = ["search", "red", "--library", "milvus://127.0.0.1:1/photos"];
     assert_eq!(run(dir, &nobody).status.code(), Some(1));
 }

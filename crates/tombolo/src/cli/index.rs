@@ -11,10 +11,13 @@ use tombolo_search::{
     ImageEncoder, IndexOptions, IndexSummary, LibraryWriter, Progress, SearchError, Shard,
 };
 
+use super::cluster::{copy, reach, staging};
 use super::terminal::Terminal;
 use super::watch::Watch;
 use super::{Global, Outcome};
-use crate::library::{TowerEncoder, known_path, library_dir, remember_model, remembered};
+use crate::library::{
+    TowerEncoder, is_cluster, known_path, library_name, remember_model, remembered,
+};
 use crate::model::Encoder;
 use crate::starter;
 
@@ -24,7 +27,8 @@ pub struct Arguments {
     /// Folders, which are searched through, and photos
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// The library's directory, made if it is not there; by default your own, beside the installed models
+    /// The library's directory, made if it is not there; by default your own, beside the installed models. Or
+    /// milvus://HOST:PORT/COLLECTION: the library is then kept beside the models, and the collection brought up to date
     #[arg(long, env = "TOMBOLO_LIBRARY", value_name = "DIR")]
     library: Option<PathBuf>,
     /// The model: a run directory, a name that `tombolo models` lists, or hf:OWNER/NAME; by default the one that the
@@ -43,7 +47,15 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let library = library_dir(arguments.library)?;
+    let named = library_name(arguments.library)?;
+    let cluster = named.to_str().filter(|_| is_cluster(&named)).map(str::to_owned);
+    let library = match &cluster {
+        Some(address) => {
+            reach(address)?;
+            staging(address, arguments.shard)?
+        }
+        None => named,
+    };
     let tags = arguments.tags.as_deref().map(tags).transpose()?;
     let model = arguments.model.or_else(|| remembered(&library));
     let model = model.unwrap_or_else(|| starter::DEFAULT.into());
@@ -51,7 +63,8 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let tower = TowerEncoder::new(&encoder, terminal)?;
     let options = IndexOptions { shard: arguments.shard, ..Default::default() };
     let paths = arguments.paths;
-    let indexing = Indexing { library, paths, options, encoder: &encoder, tower, terminal };
+    let encoder = &encoder;
+    let indexing = Indexing { library, cluster, paths, options, encoder, tower, global, terminal };
     // Before the first look, so that nothing is missed between them.
     let watch =
         arguments.watch.then(|| Watch::start(&indexing.paths, &indexing.library)).transpose()?;
@@ -62,6 +75,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     }
     let summary = indexing.run(writer)?;
     indexing.tell(&summary)?;
+    indexing.publish()?;
     if let Some(watch) = watch {
         return indexing.go_on(&watch, summary);
     }
@@ -78,10 +92,13 @@ fn tags(file: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
 /// What is indexed, and with what.
 struct Indexing<'a> {
     library: PathBuf,
+    /// The collection that is to hold the same.
+    cluster: Option<String>,
     paths: Vec<PathBuf>,
     options: IndexOptions,
     encoder: &'a Encoder,
     tower: TowerEncoder<'a>,
+    global: &'a Global,
     terminal: &'a Terminal,
 }
 
@@ -134,9 +151,18 @@ impl Indexing<'_> {
         ))
     }
 
+    /// Brings the collection up to date, where there is one.
+    fn publish(&self) -> anyhow::Result<()> {
+        let Some(address) = &self.cluster else { return Ok(()) };
+        let model = Some(self.encoder.model().dir().to_path_buf());
+        let shard = self.options.shard;
+        copy((&self.library, address), model, shard, self.global, self.terminal)
+    }
+
     /// Indexes again after every change, and tells what it came to.
     fn go_on(&self, watch: &Watch, mut last: IndexSummary) -> anyhow::Result<Outcome> {
         self.terminal.note("watching (stop with Ctrl-C)");
+        let mut behind = false;
         while watch.wait() {
             let writer = match self.writer() {
                 Ok(writer) => writer,
@@ -159,6 +185,12 @@ impl Indexing<'_> {
             let changed = summary.added + summary.updated + summary.forgotten > 0;
             if changed || summary.skipped != last.skipped {
                 self.tell(&summary)?;
+            }
+            if changed || behind {
+                // A cluster that does not answer may do so the next time.
+                let published = self.publish();
+                behind = published.is_err();
+                published.unwrap_or_else(|error| self.terminal.warning(&format!("{error:#}")));
             }
             last = summary;
         }

@@ -7,19 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
-#[cfg(feature = "milvus")]
-use tombolo_search::{Cluster, Copied, GalleryMap, Origin};
 use tombolo_search::{Item, Library, LibraryWriter, Shard};
 
+use super::cluster::copy;
 use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::library::library_dir;
-#[cfg(feature = "milvus")]
-use crate::{
-    library::{ImageSide, Opened},
-    model::Encoder,
-};
 
 /// Records read at a time.
 const PAGE: usize = 1_000;
@@ -97,47 +91,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     Ok(Outcome::Done)
 }
 
-#[cfg(feature = "milvus")]
-fn copy(
-    (from, to): (&Path, &str),
-    model: Option<PathBuf>,
-    shard: Option<Shard>,
-    global: &Global,
-    terminal: &Terminal,
-) -> anyhow::Result<()> {
-    let library = Library::open(from)?;
-    let encoder = Encoder::open(&Opened::open(from)?.model(model)?, global, terminal)?;
-    library.require_model(&encoder.model().image_fingerprint()?)?;
-    let map = ImageSide::new(&encoder)?;
-    let origin = Origin {
-        image_tower: library.fingerprint().to_owned(),
-        map: map.fingerprint().to_owned(),
-        dim: map.dim(),
-        model: Some(std::path::absolute(encoder.model().dir())?),
-    };
-    let cluster = Cluster::open_or_create(to, &origin)?;
-    terminal.begin("photos", Some(library.len()? as u64));
-    let progress = &mut |done: usize, _| terminal.advance(done as u64, None);
-    let copied = cluster.copy(&library, &map, shard, progress)?;
-    terminal.end_bar();
-    let Copied { photos, sent, removed } = copied;
-    let text = format!("{photos} photos in {to}: {sent} sent, {removed} removed");
-    let document = json!({ "to": to, "photos": photos, "sent": sent, "removed": removed });
-    say(terminal, &document, &text)
-}
-
-#[cfg(not(feature = "milvus"))]
-fn copy(
-    (_, to): (&Path, &str),
-    _: Option<PathBuf>,
-    _: Option<Shard>,
-    _: &Global,
-    _: &Terminal,
-) -> anyhow::Result<()> {
-    Err(crate::library::without_clusters(to).into())
-}
-
-fn say(terminal: &Terminal, document: &serde_json::Value, text: &str) -> anyhow::Result<()> {
+pub fn say(terminal: &Terminal, document: &serde_json::Value, text: &str) -> anyhow::Result<()> {
     if terminal.json() { terminal.document(document) } else { terminal.result(text) }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: flags, one file a command, errors with hints, exit codes.
 
 mod caption;
+mod cluster;
 mod data;
 mod duplicates;
 mod embed;
