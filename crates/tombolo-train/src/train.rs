@@ -1,7 +1,7 @@
 //! A training run: the stages that were asked for, one after the other, each from its own inputs.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use tombolo_data::dataset::{Dataset, Split};
@@ -85,6 +85,17 @@ pub struct Plan<'a> {
     pub retrain: bool,
 }
 
+impl Plan<'_> {
+    /// The run whose parts it starts from.
+    fn start(&self) -> &Path {
+        self.start.as_ref().unwrap_or(&self.out)
+    }
+
+    fn trains(&self, stage: Stage) -> bool {
+        self.stages.contains(&stage)
+    }
+}
+
 /// What came of a run.
 pub struct Outcome {
     /// The run directory.
@@ -115,8 +126,7 @@ pub fn train(
     check_classes(plan)?;
     let mut observer = observer;
     check_backbones(plan, backbones, &mut observer)?;
-    let start = plan.start.as_ref().unwrap_or(&plan.out);
-    let run = RunDir::start(&plan.out, start, &file, plan.resume, plan.retrain)?;
+    let run = RunDir::start(&plan.out, plan.start(), &file, plan.resume, plan.retrain)?;
     let logger = Logger::open(run.dir(), observer)?;
     let (validation, skipped) = Session::open(plan, file, backbones, &run, logger)?.run()?;
     Ok(Outcome { dir: run.finish()?, validation, skipped })
@@ -130,30 +140,25 @@ fn check_backbones(
 ) -> Result<()> {
     let Settings { text, image, scan, .. } = &plan.settings;
     let progress = &mut |progress: Progress<'_>| observer(progress.into());
-    if plan.stages.contains(&Stage::Text) && text.backbone != WORDS {
+    if plan.trains(Stage::Text) && text.backbone != WORDS {
         backbones.text(&text.backbone, text.trained_blocks, progress)?;
     }
-    if plan.stages.contains(&Stage::Image) {
+    if plan.trains(Stage::Image) {
         backbones.image(&image.backbone, image.trained_blocks, progress)?;
     }
-    if plan.stages.contains(&Stage::Scan) {
+    if plan.trains(Stage::Scan) {
         backbones.image(&scan.backbone, 0, progress)?;
     }
     Ok(())
 }
 
-fn wanted_towers(plan: &Plan<'_>) -> bool {
-    plan.stages.iter().any(|stage| [Stage::Text, Stage::Image].contains(stage))
-}
-
 /// `map.classes` are those of the network that the image tower stands on, trained in this run or before it.
 fn check_classes(plan: &Plan<'_>) -> Result<()> {
-    if !plan.settings.map.classes || !plan.stages.contains(&Stage::Map) {
+    if !plan.settings.map.classes || !plan.trains(Stage::Map) {
         return Ok(());
     }
-    let start = plan.start.as_ref().unwrap_or(&plan.out);
-    let before = Model::open(start).ok().and_then(|model| model.file().image.clone());
-    let before = before.filter(|_| !plan.stages.contains(&Stage::Image));
+    let before = Model::open(plan.start()).ok().and_then(|model| model.file().image.clone());
+    let before = before.filter(|_| !plan.trains(Stage::Image));
     let backbone = before.map_or(plan.settings.image.backbone.clone(), |tower| tower.backbone);
     if knows_classes(&backbone) {
         return Ok(());
@@ -164,21 +169,22 @@ fn check_classes(plan: &Plan<'_>) -> Result<()> {
 
 /// Stage map needs both towers, and stage joint the map too: trained before it in this run, or there already.
 fn check_needs(plan: &Plan<'_>) -> Result<()> {
-    let start = plan.start.as_ref().unwrap_or(&plan.out);
-    let there = Model::open(start).ok();
+    let there = Model::open(plan.start()).ok();
     let there = there.as_ref().map(Model::file);
+    // A new tower makes an old map stale.
+    let new_tower = plan.trains(Stage::Text) || plan.trains(Stage::Image);
+    let map = plan.start().join("map.safetensors").exists() && !new_tower;
     let parts = [
         (Stage::Text, there.is_some_and(|file| file.text.is_some())),
         (Stage::Image, there.is_some_and(|file| file.image.is_some())),
-        // A new tower makes an old map stale.
-        (Stage::Map, start.join("map.safetensors").exists() && !wanted_towers(plan)),
+        (Stage::Map, map),
     ];
-    let wanted = |stage| plan.stages.contains(&stage);
     let needs = [(Stage::Map, &parts[..2]), (Stage::Joint, &parts[..])];
-    for (stage, parts) in needs.into_iter().filter(|(stage, _)| wanted(*stage)) {
+    for (stage, parts) in needs.into_iter().filter(|(stage, _)| plan.trains(*stage)) {
         for &(needs, there) in parts {
-            if !wanted(needs) && !there {
-                let (stage, needs, path) = (stage.as_str(), needs.as_str(), start.clone());
+            if !plan.trains(needs) && !there {
+                let path = plan.start().to_path_buf();
+                let (stage, needs) = (stage.as_str(), needs.as_str());
                 return Err(TrainError::MissingStage { stage, needs, path });
             }
         }

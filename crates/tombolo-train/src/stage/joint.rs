@@ -209,11 +209,7 @@ impl<'a> Joint<'a> {
         pairs: &JointPairs<'_>,
         rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {
-        let images: Vec<usize> = items.iter().map(|&item| captions.image(item) as usize).collect();
-        let texts: Vec<usize> = items
-            .iter()
-            .map(|&item| pairs.training_texts[captions.draw(item, rng) as usize])
-            .collect();
+        let (images, texts) = captions.pairs(items, pairs.training_texts, rng);
         let model = &self.model;
         let images = match model.image.config().tail {
             // One of the views of a photo: blocks read whole feature maps.

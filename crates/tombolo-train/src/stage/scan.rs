@@ -108,12 +108,7 @@ impl Training<'_> {
         pairs: &ScanPairs<'_>,
         rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {
-        let captions = &lessons.captions;
-        let images: Vec<usize> = items.iter().map(|&item| captions.image(item) as usize).collect();
-        let texts: Vec<usize> = items
-            .iter()
-            .map(|&item| pairs.training_texts[captions.draw(item, rng) as usize])
-            .collect();
+        let (images, texts) = lessons.captions.pairs(items, pairs.training_texts, rng);
         let regions = self.scan.regions(&pairs.images.whole(&images)?.values)?;
         let texts = pairs.texts.whole(&texts)?;
         let words = self.scan.words(&texts)?;

@@ -47,15 +47,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let named = library_name(arguments.library)?;
-    let cluster = named.to_str().filter(|_| is_cluster(&named)).map(str::to_owned);
-    let library = match &cluster {
-        Some(address) => {
-            reach(address)?;
-            staging(address, arguments.shard)?
-        }
-        None => named,
-    };
+    let (library, cluster) = place(arguments.library, arguments.shard)?;
     let tags = arguments.tags.as_deref().map(tags).transpose()?;
     let model = arguments.model.or_else(|| remembered(&library));
     let model = model.unwrap_or_else(|| starter::DEFAULT.into());
@@ -80,6 +72,21 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         return indexing.go_on(&watch, summary);
     }
     Ok(if summary.skipped.is_empty() { Outcome::Done } else { Outcome::Skipped })
+}
+
+/// The library to write into, and the collection that is to hold the same, if one is named.
+fn place(
+    named: Option<PathBuf>,
+    shard: Option<Shard>,
+) -> anyhow::Result<(PathBuf, Option<String>)> {
+    let named = library_name(named)?;
+    match named.to_str().filter(|_| is_cluster(&named)) {
+        Some(address) => {
+            reach(address)?;
+            Ok((staging(address, shard)?, Some(address.to_owned())))
+        }
+        None => Ok((named, None)),
+    }
 }
 
 fn tags(file: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {

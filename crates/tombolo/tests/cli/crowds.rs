@@ -42,7 +42,7 @@ fn clients_that_say_nothing_lose_their_place() {
 /// 10,000 clients at once: as many answers, each in the form of the contract. Needs as many file descriptors:
 /// `ulimit -n 20000; cargo test --release --workspace --test cli -- --ignored ten_thousand`, as `.ci/run` does.
 #[test]
-#[ignore = "needs 10,000 connections"]
+#[ignore = "needs 10,000 connections; .ci/run runs it"]
 fn ten_thousand_clients_at_once_are_answered_or_told_to_come_again() {
     let (_dir, server) = served();
     let started = Instant::now();

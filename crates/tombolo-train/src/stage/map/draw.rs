@@ -42,6 +42,18 @@ impl Captions {
     pub(in crate::stage) fn draw(&self, item: usize, rng: &mut ChaCha8Rng) -> u32 {
         *self.0[item].1.choose(rng).expect("only images with texts are trained on")
     }
+
+    /// The images of some items, and of each one of its texts, out of `texts`.
+    pub(in crate::stage) fn pairs(
+        &self,
+        items: &[usize],
+        texts: &[usize],
+        rng: &mut ChaCha8Rng,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let pair =
+            |&item: &usize| (self.image(item) as usize, texts[self.draw(item, rng) as usize]);
+        items.iter().map(pair).unzip()
+    }
 }
 
 /// One side of a batch.
