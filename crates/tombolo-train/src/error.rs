@@ -56,12 +56,20 @@ pub enum TrainError {
         reason: String,
     },
     /// A stage needs what an earlier one makes.
-    #[error("stage {stage} needs a trained {needs} tower, and {path} has none", path = path.display())]
+    #[error("stage {stage} needs what stage {needs} trains, and {path} has none of it", path = path.display())]
     MissingStage {
         /// The stage asked for.
         stage: &'static str,
-        /// The tower that it needs.
+        /// The stage that trains what it needs.
         needs: &'static str,
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// Stage joint needs the map, which a new tower makes stale.
+    #[error("stage joint needs the map, and a new {tower} tower makes that of {path} stale", path = path.display())]
+    StaleMap {
+        /// The tower that is trained anew.
+        tower: &'static str,
         /// The run directory.
         path: PathBuf,
     },
@@ -137,6 +145,9 @@ impl TrainError {
             ),
             Self::MissingStage { needs, .. } => {
                 Some(format!("train it first: `tombolo train {needs} DATASET --out RUN`"))
+            }
+            Self::StaleMap { tower, .. } => {
+                Some(format!("train the map between them: `--stages {tower},map,joint`"))
             }
             Self::EmptyGroup { group: 3 } => Some("leave it out: `curriculum.groups=[1, 2]`".into()),
             Self::EmptyGroup { .. } => Some(

@@ -171,13 +171,10 @@ fn check_classes(plan: &Plan<'_>) -> Result<()> {
 fn check_needs(plan: &Plan<'_>) -> Result<()> {
     let there = Model::open(plan.start()).ok();
     let there = there.as_ref().map(Model::file);
-    // A new tower makes an old map stale.
-    let new_tower = plan.trains(Stage::Text) || plan.trains(Stage::Image);
-    let map = plan.start().join("map.safetensors").exists() && !new_tower;
     let parts = [
         (Stage::Text, there.is_some_and(|file| file.text.is_some())),
         (Stage::Image, there.is_some_and(|file| file.image.is_some())),
-        (Stage::Map, map),
+        (Stage::Map, plan.start().join("map.safetensors").exists()),
     ];
     let needs = [(Stage::Map, &parts[..2]), (Stage::Joint, &parts[..])];
     for (stage, parts) in needs.into_iter().filter(|(stage, _)| plan.trains(*stage)) {
@@ -189,5 +186,12 @@ fn check_needs(plan: &Plan<'_>) -> Result<()> {
             }
         }
     }
-    Ok(())
+    let new_tower = [Stage::Text, Stage::Image].into_iter().find(|&tower| plan.trains(tower));
+    match new_tower.filter(|_| plan.trains(Stage::Joint) && !plan.trains(Stage::Map)) {
+        Some(tower) => {
+            let path = plan.start().to_path_buf();
+            Err(TrainError::StaleMap { tower: tower.as_str(), path })
+        }
+        None => Ok(()),
+    }
 }

@@ -12,7 +12,7 @@ use tombolo_data::perturbation::{Perturbation, UnknownPerturbation};
 
 use super::terminal::Terminal;
 use super::{Global, Misuse, Outcome};
-use crate::evaluation::{Evaluation, Protocol, evaluate, means_of_folds};
+use crate::evaluation::{Evaluation, Protocol, evaluate, means_of_folds, recalls};
 use crate::model::Encoder;
 use crate::report;
 use crate::report::comparison::{Comparison, OnDataset};
@@ -137,13 +137,8 @@ fn print_mean(mean: &Value, terminal: &Terminal) -> anyhow::Result<()> {
     if terminal.json() {
         return terminal.document(mean);
     }
-    let recalls = |direction: &str| {
-        let recall = |k: u8| {
-            let recall = mean[direction][format!("recall@{k}")].as_f64().unwrap_or(f64::NAN);
-            format!("{:.1}", 100.0 * recall)
-        };
-        [1, 5, 10].map(recall).join(" / ")
-    };
+    let recalls =
+        |direction: &str| recalls(mean, direction).map(|recall| format!("{recall:.1}")).join(" / ");
     let (model, dataset) = (&mean["model"], &mean["dataset"]);
     let [model, dataset] = [model, dataset].map(|name| name.as_str().unwrap_or_default());
     terminal.result(&format!(

@@ -125,6 +125,10 @@ fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, Stri
             let of_preset = || Preset::from(arguments.preset).stages();
             Ok((arguments.stages.clone().unwrap_or_else(of_preset), dataset.clone()))
         }
+        [stage, _] if arguments.stages.is_some() => {
+            let message = format!("stage {stage} and --stages: expected one of them, found both");
+            Err(Misuse::new(message, "leave out the word before the data set, or --stages").into())
+        }
         [stage, dataset] => {
             let stage = stage.parse::<Stage>().map_err(|message| {
                 Misuse::new(message, "for example: tombolo train map flickr8k:DIR --out RUN")

@@ -23,6 +23,14 @@ pub fn means_of_folds(documents: &[Value]) -> Vec<Value> {
     data_sets.into_iter().map(mean).collect()
 }
 
+/// Recall@1, @5 and @10 of a document in one direction, in percent.
+pub fn recalls(document: &Value, direction: &str) -> [f64; 3] {
+    [1, 5, 10].map(|k| {
+        let recall = document[direction][format!("recall@{k}")].as_f64();
+        100.0 * recall.unwrap_or(f64::NAN)
+    })
+}
+
 /// The name of the data set whose fold has this name.
 fn whole(name: &str) -> Option<String> {
     let (before, after) = name.split_once("-fold")?;

@@ -8,6 +8,6 @@ mod rerank;
 mod vectors;
 
 pub use compare::{COLUMNS, Column, DIRECTIONS, Direction, columns};
-pub use folds::means_of_folds;
+pub use folds::{means_of_folds, recalls};
 pub use measure::{Evaluation, Measured, Protocol, evaluate, measure};
 pub use vectors::Vectors;

@@ -81,3 +81,35 @@ fn data_says_what_was_taken_and_help_names_every_form() {
     let nothing = ["data", "webdataset:none-*.tar"];
     assert_fails(&run(dir.path(), &nothing), 2, "expected tar shards", "path");
 }
+
+#[test]
+fn the_means_over_folds_are_in_every_file() {
+    let dir = copy_of_trained();
+    let photos: Vec<String> = COLOURS
+        .iter()
+        .flat_map(|(colour, _)| PLACES.map(|place| format!("{colour}-{place}.png")))
+        .collect();
+    let image = |i: usize| {
+        let name = &photos[i % photos.len()];
+        json!({ "filename": name, "split": "test", "sentences": [{ "raw": format!("{name} {i}") }] })
+    };
+    let images: Vec<Value> = (0..2_000).map(image).collect();
+    let set = json!({ "dataset": "drawn", "images": images });
+    std::fs::write(dir.path().join("many.json"), set.to_string()).unwrap();
+    let [first, second] = [1, 2].map(|n| format!("karpathy:many.json,images=photos,fold={n}"));
+    let eval = ["eval", &first, &second, "--model", "model", "--out", "results/"];
+    assert_status(&run(dir.path(), &eval), 0);
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("results").join(name)).unwrap();
+    let results: Value = serde_json::from_str(&read("results.json")).unwrap();
+    let (mean, folds) = (&results["means"][0], &results["evaluations"]);
+    assert_eq!((&mean["dataset"], &mean["folds"]), (&json!("drawn"), &json!(2)));
+    let rsum = |document: &Value| document["rsum"].as_f64().unwrap();
+    assert!((rsum(mean) - (rsum(&folds[0]) + rsum(&folds[1])) / 2.0).abs() < 1e-9);
+    let line = format!("drawn,test,model,,,,both,rsum,{},,", mean["rsum"]);
+    assert!(read("results.csv").contains(&line), "{line}");
+    let rounded = format!("{:.1}", rsum(mean));
+    assert!(
+        read("results.tex").contains("Means over folds") && read("results.tex").contains(&rounded)
+    );
+    assert!(read("report.html").contains("Means over folds"));
+}

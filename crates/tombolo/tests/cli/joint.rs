@@ -28,6 +28,21 @@ fn stage_joint_needs_a_map() {
 }
 
 #[test]
+fn stage_joint_needs_a_map_that_no_new_tower_makes_stale() {
+    let dir = copy_of_trained();
+    let joint = ["--stages", "text,joint", "--model", "model", "--out", "joint"];
+    let output = run(dir.path(), &[&TRAIN[..], &joint].concat());
+    assert_fails(&output, 2, "stale", "text,map,joint");
+}
+
+#[test]
+fn stages_are_named_once() {
+    let dir = data();
+    let twice = ["train", "map", "csv:captions.csv", "--stages", "text", "--out", "model"];
+    assert_fails(&run(dir.path(), &twice), 2, "--stages", "leave out");
+}
+
+#[test]
 fn classes_are_of_networks_that_know_some() {
     let dir = copy_of_trained();
     let map = ["train", "map", "csv:captions.csv", "--config", "settings.toml", "--model", "model"];

@@ -1,9 +1,10 @@
 //! `results.csv`: a line for each metric of each direction, with its interval.
 
 use serde_json::Value;
-use tombolo_eval::{DirectionMetrics, Retrieval};
+use tombolo_eval::Retrieval;
 
 use super::Comparison;
+use crate::evaluation::{DIRECTIONS, Direction};
 
 const HEADER: [&str; 11] = [
     "dataset",
@@ -43,6 +44,12 @@ pub fn table(comparison: &Comparison) -> anyhow::Result<String> {
             }
         }
     }
+    for (model, mean) in comparison.means() {
+        let text = |name: &str| mean[name].as_str().unwrap_or(model).to_owned();
+        let [none, changed, of] = <[String; 3]>::default();
+        let split = comparison.protocol.split.to_string();
+        mean_lines(&mut writer, &[text("dataset"), split, text("model"), none, changed, of], mean)?;
+    }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;
     Ok(String::from_utf8(bytes)?)
 }
@@ -55,7 +62,7 @@ fn lines(
     let sides =
         [("image_to_text", &retrieval.image_to_text), ("text_to_image", &retrieval.text_to_image)];
     for (direction, metrics) in sides {
-        for (metric, value, interval) in metrics_of(metrics)? {
+        for (metric, value, interval) in metrics_of(&serde_json::to_value(metrics)?) {
             let [low, high] = interval.map_or_else(Default::default, |i| i.map(|v| v.to_string()));
             let rest = [direction.to_owned(), metric, value.to_string(), low, high];
             writer.write_record(key.iter().chain(&rest))?;
@@ -67,16 +74,34 @@ fn lines(
     Ok(())
 }
 
+/// Those of a mean over folds, which has no intervals.
+fn mean_lines(writer: &mut csv::Writer<Vec<u8>>, key: &Key, mean: &Value) -> anyhow::Result<()> {
+    for direction in DIRECTIONS.map(Direction::name) {
+        for (metric, value, _) in metrics_of(&mean[direction]) {
+            writer.write_record(key.iter().map(String::as_str).chain([
+                direction,
+                &metric,
+                &value.to_string(),
+                "",
+                "",
+            ]))?;
+        }
+    }
+    let rsum = mean["rsum"].to_string();
+    writer.write_record(key.iter().map(String::as_str).chain(["both", "rsum", &rsum, "", ""]))?;
+    Ok(())
+}
+
 /// A metric's name, value and interval.
 type Cell = (String, f64, Option<[f64; 2]>);
 
 /// All metrics, as the JSON has them.
-fn metrics_of(metrics: &DirectionMetrics) -> anyhow::Result<Vec<Cell>> {
-    let Value::Object(fields) = serde_json::to_value(metrics)? else { return Ok(Vec::new()) };
+fn metrics_of(metrics: &Value) -> Vec<Cell> {
+    let Value::Object(fields) = metrics else { return Vec::new() };
     let interval = |name: &str| {
         let bounds = fields.get(&format!("{name}_ci95"))?.as_array()?;
         Some([bounds.first()?.as_f64()?, bounds.get(1)?.as_f64()?])
     };
     let numbers = fields.iter().filter_map(|(name, value)| Some((name, value.as_f64()?)));
-    Ok(numbers.map(|(name, value)| (name.clone(), value, interval(name))).collect())
+    numbers.map(|(name, value)| (name.clone(), value, interval(name))).collect()
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Comparison;
 use crate::evaluation::{Column, Evaluation};
 
-/// The documents of `tombolo eval --json`, the tests between models, and the matrices of models × data sets.
+/// The documents of `tombolo eval --json`, their means over folds, the tests between models, and the matrices of models × data sets.
 pub fn document(comparison: &Comparison) -> Value {
     let protocol = &comparison.protocol;
     let evaluations = comparison.results.iter().flat_map(|result| {
@@ -22,6 +22,7 @@ pub fn document(comparison: &Comparison) -> Value {
         "split": protocol.split.to_string(),
         "seed": protocol.seed,
         "evaluations": evaluations.collect::<Vec<_>>(),
+        "means": comparison.means().map(|(_, mean)| mean).collect::<Vec<_>>(),
         "comparisons": comparisons,
         "transfer": transfer(comparison),
     })

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::{Comparison, OnDataset};
-use crate::evaluation::{COLUMNS, Column, DIRECTIONS};
+use crate::evaluation::{COLUMNS, Column, DIRECTIONS, recalls};
 
-/// A table a data set; of the perturbations, if there are any; of models × data sets, if there are several.
+/// A table a data set; of the perturbations, if there are any; of models × data sets, if there are several; of the means over folds.
 pub fn tables(comparison: &Comparison) -> String {
     let mut text = "% Written by tombolo eval. Needs \\usepackage{booktabs}.\n".to_owned();
     for (result, columns) in comparison.datasets() {
@@ -16,6 +16,9 @@ pub fn tables(comparison: &Comparison) -> String {
     }
     if comparison.results.len() > 1 {
         text.push_str(&transfer(comparison));
+    }
+    if comparison.means().next().is_some() {
+        text.push_str(&means(comparison));
     }
     text
 }
@@ -89,6 +92,24 @@ fn transfer(comparison: &Comparison) -> String {
     }
     let caption = "recall@1 in percent, image $\\to$ text / text $\\to$ image, of each model on each data set.";
     table(&format!("l{}", "r".repeat(datasets.len())), &body, caption)
+}
+
+fn means(comparison: &Comparison) -> String {
+    let titles = ["R@1 & R@5 & R@10"; 2].join(" & ");
+    let mut body = format!(
+        " & & \\multicolumn{{3}}{{c}}{{image $\\to$ text}} & \\multicolumn{{3}}{{c}}{{text $\\to$ image}} & \\\\\n\
+         Data set & Model & {titles} & rsum \\\\\n\\midrule\n"
+    );
+    for (model, mean) in comparison.means() {
+        let dataset = escape(mean["dataset"].as_str().unwrap_or_default());
+        let cells = DIRECTIONS.map(|direction| {
+            recalls(mean, direction.name()).map(|recall| format!("{recall:.1}")).join(" & ")
+        });
+        let rsum = mean["rsum"].as_f64().unwrap_or(f64::NAN);
+        let model = escape(model);
+        let _ = writeln!(body, "{dataset} & {model} & {} & {rsum:.1} \\\\", cells.join(" & "));
+    }
+    table("llrrrrrrr", &body, "Means over folds, in percent.")
 }
 
 fn table(columns: &str, body: &str, caption: &str) -> String {

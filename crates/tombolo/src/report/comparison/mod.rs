@@ -13,10 +13,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::Value;
 use tombolo_data::dataset::Dataset;
 use tombolo_models::checkpoint::write_atomically;
 
-use crate::evaluation::{Column, Evaluation, Protocol, columns};
+use crate::evaluation::{Column, Evaluation, Protocol, columns, means_of_folds};
 
 /// A data set and what each model did on it.
 pub struct OnDataset {
@@ -33,6 +34,8 @@ pub struct Comparison {
     results: Vec<OnDataset>,
     /// Of each data set, each metric over the models.
     columns: Vec<Vec<Column>>,
+    /// Of each model, the means over the folds of data sets.
+    means: Vec<Vec<Value>>,
     protocol: Protocol,
 }
 
@@ -48,7 +51,14 @@ impl Comparison {
     ) -> anyhow::Result<Self> {
         let compared = |result: &OnDataset| columns(&result.evaluations, protocol.seed);
         let columns = results.iter().map(compared).collect::<Result<_, _>>()?;
-        Ok(Self { names: short_names(models), results, columns, protocol })
+        let means = |model: usize| {
+            let documents = results.iter().map(|OnDataset { dataset, evaluations }| {
+                evaluations[model].document(dataset.as_ref(), &protocol)
+            });
+            means_of_folds(&documents.collect::<Vec<_>>())
+        };
+        let means = (0..models.len()).map(means).collect();
+        Ok(Self { names: short_names(models), results, columns, means, protocol })
     }
 
     /// Writes all files into a folder, which is made if it is not there.
@@ -74,6 +84,15 @@ impl Comparison {
     /// Each data set with its columns.
     fn datasets(&self) -> impl Iterator<Item = (&OnDataset, &[Column])> {
         self.results.iter().zip(self.columns.iter().map(Vec::as_slice))
+    }
+
+    /// Each mean over folds with the name of its model, the models of one data set together.
+    fn means(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let each = self.means.iter().map(Vec::len).max().unwrap_or(0);
+        (0..each).flat_map(move |place| {
+            let names = self.names.iter().map(String::as_str);
+            names.zip(&self.means).filter_map(move |(name, means)| Some((name, means.get(place)?)))
+        })
     }
 }
 

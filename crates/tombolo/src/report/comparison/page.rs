@@ -22,6 +22,12 @@ pub fn html(comparison: &Comparison) -> String {
             tables::transfer(comparison)
         ));
     }
+    if comparison.means().next().is_some() {
+        body.push_str(&format!(
+            "<section><h2>Means over folds</h2><p class=\"note\">In percent.</p>{}</section>",
+            tables::means(comparison)
+        ));
+    }
     for (on, columns) in comparison.datasets() {
         body.push_str(&dataset(comparison, on, columns));
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::latex::title;
 use super::{Comparison, OnDataset};
-use crate::evaluation::{COLUMNS, Column, Direction};
+use crate::evaluation::{COLUMNS, Column, DIRECTIONS, Direction, recalls};
 use crate::report::markup::{counted, escape, grouped};
 
 /// The metrics of one direction: a row a model, with intervals, the best in bold, marks of what is worse.
@@ -82,6 +82,29 @@ pub fn transfer(comparison: &Comparison) -> String {
             let _ = write!(rows, "<td>{recalls}<small>rsum {:.1}</small></td>", retrieval.rsum);
         }
         rows.push_str("</tr>");
+    }
+    table(&rows)
+}
+
+/// Recalls in both directions and rsum, as means over the folds of a data set.
+pub fn means(comparison: &Comparison) -> String {
+    let recalls_of = DIRECTIONS.iter().flat_map(|direction| {
+        [1, 5, 10].map(|k| format!("{}<small>R@{k}</small>", escape(direction.title())))
+    });
+    let titles = ["data set".to_owned(), "folds".to_owned()].into_iter().chain(recalls_of);
+    let mut rows = head("", titles.chain(["rsum".to_owned()]));
+    for (model, mean) in comparison.means() {
+        let dataset = escape(mean["dataset"].as_str().unwrap_or_default());
+        let _ = write!(
+            rows,
+            "<tr><th scope=\"row\">{}</th><td>{dataset}</td><td>{}</td>",
+            escape(model),
+            mean["folds"]
+        );
+        for recall in DIRECTIONS.iter().flat_map(|direction| recalls(mean, direction.name())) {
+            let _ = write!(rows, "<td>{recall:.1}</td>");
+        }
+        let _ = write!(rows, "<td>{:.1}</td></tr>", mean["rsum"].as_f64().unwrap_or(f64::NAN));
     }
     table(&rows)
 }
