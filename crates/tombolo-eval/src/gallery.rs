@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tombolo_vectors::EmbeddingMatrix;
 
-use crate::{BothRankings, EvalError, Relevance, Retrieval, candidates, rank, reranked};
+use crate::{BothRankings, EvalError, Relevance, Retrieval, rank};
 
 /// Mapped vectors of a gallery, and which of them are queries.
 pub struct Gallery<'a> {
@@ -80,37 +80,8 @@ impl Gallery<'_> {
         self.ranked(&image_to_text, &text_to_image)
     }
 
-    /// The best rows of the gallery for each query, the best first: texts for the images that are queries, then images
-    /// for the texts that are.
-    ///
-    /// # Errors
-    /// If a side is empty, or the widths differ.
-    pub fn candidates(&self, count: usize) -> Result<[Vec<Vec<usize>>; 2], EvalError> {
-        let (images, texts) =
-            (self.images.select(self.query_images), self.texts.select(self.query_texts));
-        Ok([candidates(&images, self.texts, count)?, candidates(&texts, self.images, count)?])
-    }
-
-    /// Rankings in which a second judge has ordered the candidates of each query: [`reranked`] in both directions.
-    ///
-    /// `judged`: [`candidates`](Self::candidates) with the second judge's scores.
-    ///
-    /// # Errors
-    /// If they are not of these queries and this gallery.
-    pub fn reranked(
-        &self,
-        first: &BothRankings,
-        judged: &[Vec<Vec<(usize, f32)>>; 2],
-    ) -> Result<BothRankings, EvalError> {
-        let [image_to_text, text_to_image] = self.answers()?;
-        Ok(BothRankings {
-            image_to_text: reranked(&first.image_to_text, &image_to_text, &judged[0])?,
-            text_to_image: reranked(&first.text_to_image, &text_to_image, &judged[1])?,
-        })
-    }
-
     /// The texts of each image that is a query, and the image of each text.
-    fn answers(&self) -> Result<[Relevance; 2], EvalError> {
+    pub(crate) fn answers(&self) -> Result<[Relevance; 2], EvalError> {
         let texts_of_image = self.texts_of_image();
         let answers = self.query_images.iter().map(|&i| texts_of_image[i].iter().copied());
         let image_to_text = Relevance::from_lists(self.texts.len(), answers)?;

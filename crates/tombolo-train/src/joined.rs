@@ -48,6 +48,29 @@ pub(crate) enum Role {
     Absent,
 }
 
+/// Mapped vectors that are ranked, and the rows of texts and images that each is of.
+pub(crate) struct Ranked {
+    images: EmbeddingMatrix,
+    texts: EmbeddingMatrix,
+    pub(crate) image_rows: Vec<usize>,
+    pub(crate) text_rows: Vec<usize>,
+    image_of_text: Vec<usize>,
+    query_images: Vec<usize>,
+    query_texts: Vec<usize>,
+}
+
+impl Ranked {
+    pub(crate) fn gallery(&self) -> Gallery<'_> {
+        Gallery {
+            images: &self.images,
+            texts: &self.texts,
+            image_of_text: &self.image_of_text,
+            query_images: &self.query_images,
+            query_texts: &self.query_texts,
+        }
+    }
+}
+
 impl Joined {
     pub(crate) fn new(dataset: &dyn Dataset, texts: &Used, images: &Used, read: &[usize]) -> Self {
         let row_of_image: HashMap<usize, usize> =
@@ -118,7 +141,8 @@ impl Joined {
         texts: &EmbeddingMatrix,
         images: &EmbeddingMatrix,
     ) -> Result<Option<BothRankings>> {
-        self.rankings_by_role(map, (texts, images), &|row, _| Role::Query(row))
+        let ranked = self.ranked(map, texts, images)?;
+        Ok(ranked.map(|ranked| ranked.gallery().rankings()).transpose()?)
     }
 
     /// Retrieval of a part of the validation split, ranked against all that the split is ranked against. `role`: of
@@ -129,16 +153,26 @@ impl Joined {
         vectors: (&EmbeddingMatrix, &EmbeddingMatrix),
         role: &dyn Fn(usize, usize) -> Role,
     ) -> Result<Option<Retrieval>> {
-        let rankings = self.rankings_by_role(map, vectors, role)?;
-        Ok(rankings.map(|rankings| rankings.retrieval()).transpose()?)
+        let ranked = self.ranked_by_role(map, vectors, role)?;
+        Ok(ranked.map(|ranked| ranked.gallery().retrieval()).transpose()?)
     }
 
-    fn rankings_by_role(
+    /// What the validation split is ranked against, mapped; none if there are no queries.
+    pub(crate) fn ranked(
+        &self,
+        map: &Map,
+        texts: &EmbeddingMatrix,
+        images: &EmbeddingMatrix,
+    ) -> Result<Option<Ranked>> {
+        self.ranked_by_role(map, (texts, images), &|row, _| Role::Query(row))
+    }
+
+    fn ranked_by_role(
         &self,
         map: &Map,
         (texts, images): (&EmbeddingMatrix, &EmbeddingMatrix),
         role: &dyn Fn(usize, usize) -> Role,
-    ) -> Result<Option<BothRankings>> {
+    ) -> Result<Option<Ranked>> {
         let gallery_images: Vec<usize> = match self.everything {
             true => (0..images.len()).collect(),
             false => self.query_images.clone(),
@@ -163,14 +197,15 @@ impl Joined {
         if query_texts.is_empty() {
             return Ok(None);
         }
-        let gallery = Gallery {
-            images: &map.map_images(&images.select(&gallery_images))?,
-            texts: &map.map_texts(&texts.select(&rows))?,
-            image_of_text: &image_of_text,
-            query_images: &query_images,
-            query_texts: &query_texts,
-        };
-        Ok(Some(gallery.rankings()?))
+        Ok(Some(Ranked {
+            images: map.map_images(&images.select(&gallery_images))?,
+            texts: map.map_texts(&texts.select(&rows))?,
+            image_rows: gallery_images,
+            text_rows: rows,
+            image_of_text,
+            query_images,
+            query_texts,
+        }))
     }
 
     /// The probability of a match by score, fitted on the even images of the validation split and their

@@ -1,5 +1,6 @@
 //! The work of a training run: each stage from its own inputs, its part saved when it is done.
 
+mod beside;
 mod classes;
 mod grouped;
 mod pairs;

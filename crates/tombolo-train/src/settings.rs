@@ -14,7 +14,7 @@ use tombolo_models::tower::{EncoderKind, Pooling};
 pub(crate) use self::check::perturbations;
 pub use self::curriculum::{CurriculumSettings, Group, Order};
 pub use self::preset::Preset;
-pub use self::scan::ScanSettings;
+pub use self::scan::{ScanSettings, ScanWeight};
 use crate::loss::Loss;
 
 /// Settings of a whole training run.

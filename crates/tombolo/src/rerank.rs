@@ -1,7 +1,7 @@
 //! The best of a first ranking, judged again by a network that sees a text and a photo together.
 //!
-//! What was judged comes first, ordered by the score that the judge gives; everything else follows in its old
-//! order. So a judge that looks at the best 50 can neither lose nor find a photo beyond these.
+//! What was judged comes first, ordered by the score that the judge gives, or by that and the first score together;
+//! everything else follows in its old order. So a judge that looks at the best 50 can neither lose nor find a photo beyond these.
 
 use std::path::PathBuf;
 
@@ -70,6 +70,11 @@ impl Judge {
         self.reranker.measure()
     }
 
+    /// What orders, of the first score and the judge's: [`Reranker::combined`].
+    pub fn combined(&self, first: f32, score: f32) -> f32 {
+        self.reranker.combined(first, score)
+    }
+
     /// How many of the best of each query are judged.
     pub fn top(&self) -> usize {
         self.top
@@ -120,7 +125,7 @@ impl Judge {
     /// Orders the first hits of a text anew: those that were judged, the best first, and then all others as they
     /// were. Of equal scores the one that was first stays first.
     ///
-    /// `photo`: where each hit's photo is. Returns the hits with their scores.
+    /// `photo` and `score`: where each hit's photo is, and its first score. Returns the hits with what orders them.
     ///
     /// # Errors
     /// As [`Judge::judge`].
@@ -128,14 +133,18 @@ impl Judge {
         &self,
         text: &str,
         hits: Vec<T>,
-        photo: impl Fn(&T) -> ImageSource,
+        (photo, score): (impl Fn(&T) -> ImageSource, impl Fn(&T) -> f32),
         terminal: &Terminal,
     ) -> anyhow::Result<Vec<(T, Option<f32>)>> {
         let cases =
             hits.iter().take(self.top).map(|hit| Case { photo: photo(hit), texts: vec![0] });
         let found = self.judge(&[text], cases.collect(), terminal)?;
-        let scores = found.into_iter().map(|scores| scores.map(|scores| scores[0]));
-        Ok(ordered(hits, scores.chain(std::iter::repeat(None))))
+        let scores = hits
+            .iter()
+            .zip(found)
+            .map(|(hit, scores)| scores.map(|scores| self.combined(score(hit), scores[0])));
+        let scores: Vec<Option<f32>> = scores.collect();
+        Ok(ordered(hits, scores.into_iter().chain(std::iter::repeat(None))))
     }
 }
 

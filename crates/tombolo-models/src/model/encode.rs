@@ -15,7 +15,8 @@ const TEXTS: usize = 64;
 /// Cells of the side of the grid in which [`ImageTower::windows`] looks at a photo.
 pub const WINDOWS: usize = 7;
 
-pub(super) enum TextReader {
+/// What a text is read with.
+pub(crate) enum TextReader {
     Words(Box<Tokenizer>),
     Backbone(Box<TextBackbone>),
 }
@@ -68,7 +69,8 @@ impl TextTower {
 }
 
 impl TextReader {
-    fn sequences(&self, texts: &[&str], device: &Device) -> Result<Sequences> {
+    /// Texts as ids, or as the states of the backbone, rounded as features are.
+    pub(crate) fn sequences(&self, texts: &[&str], device: &Device) -> Result<Sequences> {
         match self {
             Self::Words(tokenizer) => {
                 let ids = texts.iter().map(|t| tokenizer.ids(t)).collect::<Result<Vec<_>>>()?;

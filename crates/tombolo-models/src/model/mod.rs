@@ -21,8 +21,9 @@ use crate::tower::{Tower, TowerConfig};
 use crate::weights::Weights;
 use crate::zoo::Joint;
 
+pub(crate) use encode::TextReader;
 pub use encode::{ImageTower, TextTower, WINDOWS, id_sequences};
-use encode::{Images, TextReader, Texts};
+use encode::{Images, Texts};
 
 /// The format of a run directory that this version writes and reads.
 const FORMAT: u32 = 1;

@@ -26,7 +26,7 @@ pub enum Reranker {
 pub enum Measure {
     /// Of a match, between 0 and 1.
     Probability,
-    /// A mean of cosines, from −1 to 1: it orders, and no more can be read from it.
+    /// A mean of cosines, of the first score among them, from −1 to 1: it orders, and no more can be read from it.
     Cosine,
 }
 
@@ -59,6 +59,14 @@ impl Reranker {
         match self {
             Self::Matching(_) => Measure::Probability,
             Self::Scan(_) => Measure::Cosine,
+        }
+    }
+
+    /// What orders: of a matching head its score, of a SCAN the mean of it and of the first score.
+    pub fn combined(&self, first: f32, score: f32) -> f32 {
+        match self {
+            Self::Matching(_) => score,
+            Self::Scan(scan) => scan.combined(first, score),
         }
     }
 

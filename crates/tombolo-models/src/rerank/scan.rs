@@ -4,22 +4,24 @@ use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
-use crate::backbones::Backbones;
+use crate::backbones::{Backbones, WORDS};
 use crate::error::{ModelError, Result};
 use crate::image::{ImageBackbone, Preprocessing};
-use crate::model::{Model, id_sequences};
+use crate::model::{Model, TextReader};
 use crate::pull::OnProgress;
-use crate::scan::{SCAN_TOKENIZER, Scan};
+use crate::scan::{SCAN_TOKENIZER, Scan, combined, words_fingerprint};
 use crate::text::Tokenizer;
 
 /// Texts read at a time.
 const TEXTS: usize = 64;
 
-/// The network with its image backbone and its words.
+/// The network with its backbones.
 pub struct ScanReranker {
-    backbone: ImageBackbone,
+    images: ImageBackbone,
+    texts: TextReader,
     scan: Scan,
-    tokenizer: Tokenizer,
+    /// How much its score counts beside the first score, which counts 1.
+    weight: f64,
 }
 
 impl ScanReranker {
@@ -36,15 +38,30 @@ impl ScanReranker {
         let model = Model::open(dir)?;
         let no_scan = || ModelError::NoScan { path: dir.join("model.toml") };
         let file = model.file().scan.as_ref().ok_or_else(no_scan)?;
-        let (backbone, found) = backbones.image(&file.backbone, 0, progress)?;
+        let (images, found) = backbones.image(&file.backbone, 0, progress)?;
         model.check_backbone("scan", (&file.backbone, &file.backbone_fingerprint), &found)?;
+        let (texts, found) = match file.text_backbone == WORDS {
+            true => {
+                let path = dir.join(SCAN_TOKENIZER);
+                let words = Tokenizer::load(&path, file.sizes.positions)?;
+                (TextReader::Words(Box::new(words)), words_fingerprint(dir)?)
+            }
+            false => {
+                let (backbone, found) = backbones.text(&file.text_backbone, 0, progress)?;
+                (TextReader::Backbone(Box::new(backbone)), found)
+            }
+        };
+        model.check_backbone("scan", (&file.text_backbone, &file.text_fingerprint), &found)?;
         let scan = file.load(dir, &backbones.device)?;
-        let tokenizer = Tokenizer::load(&dir.join(SCAN_TOKENIZER), file.sizes.positions)?;
-        Ok(Self { backbone, scan, tokenizer })
+        Ok(Self { images, texts, scan, weight: file.weight })
     }
 
     pub(super) fn preprocessing(&self) -> &Preprocessing {
-        self.backbone.preprocessing()
+        self.images.preprocessing()
+    }
+
+    pub(super) fn combined(&self, first: f32, score: f32) -> f32 {
+        combined(first, (score, self.weight))
     }
 
     /// The words of each text, `[words, dim]`. Texts are read in the order of their length.
@@ -53,13 +70,10 @@ impl ScanReranker {
         order.sort_by_key(|&text| texts[text].len());
         let mut read = vec![None; texts.len()];
         for batch in order.chunks(TEXTS) {
-            let ids = batch.iter().map(|&text| self.tokenizer.ids(texts[text]));
-            let ids = ids.collect::<Result<Vec<_>>>()?;
-            let words = self.scan.words(&id_sequences(&ids, self.scan.device())?)?;
-            let mut first = 0;
-            for (&text, ids) in batch.iter().zip(&ids) {
-                read[text] = Some(words.narrow(0, first, ids.len())?);
-                first += ids.len();
+            let chunk: Vec<&str> = batch.iter().map(|&text| texts[text]).collect();
+            let sequences = self.texts.sequences(&chunk, self.scan.device())?;
+            for (&text, words) in batch.iter().zip(self.scan.words_of_each(&sequences)?) {
+                read[text] = Some(words);
             }
         }
         Ok(read.into_iter().flatten().collect())
@@ -71,16 +85,8 @@ impl ScanReranker {
     }
 
     fn score_one(&self, picture: &[f32], texts: &[&Tensor]) -> Result<Vec<f32>> {
-        if texts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let cells = self.backbone.forward(&[picture.to_vec()])?.flatten(0, 1)?;
+        let cells = self.images.forward(&[picture.to_vec()])?.flatten(0, 1)?;
         // As features are that it was trained on.
-        let cells = cells.to_dtype(DType::F16)?.to_dtype(DType::F32)?;
-        let regions = self.scan.regions(&cells)?;
-        let lengths = texts.iter().map(|words| Ok(words.dim(0)?)).collect::<Result<Vec<_>>>()?;
-        let words = Tensor::cat(texts, 0)?;
-        let scores = self.scan.scores((&regions, 1), (&words, &lengths))?;
-        Ok(scores.flatten_all()?.to_vec1()?)
+        self.scan.scores_of_picture(&cells.to_dtype(DType::F16)?.to_dtype(DType::F32)?, texts)
     }
 }

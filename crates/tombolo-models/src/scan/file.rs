@@ -16,7 +16,7 @@ use crate::weights::Weights;
 /// The name of its part: `scan.safetensors`.
 pub const SCAN: &str = "scan";
 
-/// Its words.
+/// Its words, where it has words of its own.
 pub const SCAN_TOKENIZER: &str = "scan-tokenizer.json";
 
 /// A SCAN, as `model.toml` records it.
@@ -26,14 +26,21 @@ pub struct ScanFile {
     pub backbone: String,
     /// Fingerprint of the backbone's files.
     pub backbone_fingerprint: String,
-    /// Fingerprint of its weights, its sizes and its backbone.
+    /// Name of the text backbone; `words` where texts are read as words of its own.
+    pub text_backbone: String,
+    /// Fingerprint of the text backbone's files, or of the words.
+    pub text_fingerprint: String,
+    /// Fingerprint of its weights, its sizes and its backbones.
     pub fingerprint: String,
+    /// How much its score counts beside the first score, which counts 1.
+    pub weight: f64,
     /// Its sizes.
     pub sizes: ScanConfig,
 }
 
 impl ScanFile {
-    /// Writes the weights into a run directory and returns what `model.toml` says of them.
+    /// Writes the weights into a run directory and returns what `model.toml` says of them. The backbones, of images and of
+    /// texts, are given by name and fingerprint.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -41,8 +48,8 @@ impl ScanFile {
         dir: &Path,
         tensors: &Tensors,
         sizes: &ScanConfig,
-        (backbone, backbone_fingerprint): (&str, &str),
-        precision: Precision,
+        [image, text]: [(&str, &str); 2],
+        (weight, precision): (f64, Precision),
     ) -> Result<Self> {
         let entries: Vec<_> = tensors
             .iter()
@@ -52,9 +59,12 @@ impl ScanFile {
         safetensors::write_as(&path, &entries, &BTreeMap::new(), precision)?;
         let tensors = safetensors::read(&path)?;
         Ok(Self {
-            backbone: backbone.to_owned(),
-            backbone_fingerprint: backbone_fingerprint.to_owned(),
-            fingerprint: fingerprint_of(&tensors, sizes, backbone_fingerprint),
+            backbone: image.0.to_owned(),
+            backbone_fingerprint: image.1.to_owned(),
+            text_backbone: text.0.to_owned(),
+            text_fingerprint: text.1.to_owned(),
+            fingerprint: fingerprint_of(&tensors, sizes, &backbones([image.1, text.1])),
+            weight,
             sizes: sizes.clone(),
         })
     }
@@ -65,11 +75,27 @@ impl ScanFile {
     /// If the file is missing, malformed or of another network than this.
     pub fn load(&self, dir: &Path, device: &Device) -> Result<Scan> {
         let tensors = safetensors::read(&dir.join(format!("{SCAN}.safetensors")))?;
-        let found = fingerprint_of(&tensors, &self.sizes, &self.backbone_fingerprint);
+        let on = [self.backbone_fingerprint.as_str(), &self.text_fingerprint];
+        let found = fingerprint_of(&tensors, &self.sizes, &backbones(on));
         if found != self.fingerprint {
             let (path, part, expected) = (dir.to_path_buf(), SCAN, self.fingerprint.clone());
             return Err(ModelError::Mismatch { path, part, expected, found });
         }
         Scan::new(self.sizes.clone(), &Weights::fixed(tensors, device)?.root())
     }
+}
+
+/// Both backbones' fingerprints as one.
+fn backbones(fingerprints: [&str; 2]) -> String {
+    fingerprints.join(" ")
+}
+
+/// Fingerprint of words: of the tokenizer's file.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn words_fingerprint(dir: &Path) -> Result<String> {
+    let path = dir.join(SCAN_TOKENIZER);
+    let bytes = std::fs::read(&path).map_err(ModelError::io(&path))?;
+    Ok(blake3::hash(&bytes).to_hex()[..16].to_owned())
 }

@@ -18,9 +18,20 @@ const OUT: f64 = 1e4;
 /// # Errors
 /// If the shapes differ.
 pub fn infonce(image: &Tensor, text: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    let batch = image.dim(0)?;
-    let logits = image.matmul(&text.t()?)?.broadcast_mul(scale)?;
-    let diagonal = Tensor::eye(batch, image.dtype(), image.device())?;
+    score_infonce(&image.matmul(&text.t()?)?, scale)
+}
+
+/// [`infonce`] over a matrix of scores of pairs that were seen together.
+///
+/// # Shapes
+/// `scores`: `[batch, batch]`, images by texts, row i belonging to column i and to no other; `scale`: the scalar s = 1/τ.
+/// Returns a scalar in nats per pair.
+/// # Errors
+/// If the matrix is not square.
+pub fn score_infonce(scores: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    let batch = scores.dim(0)?;
+    let logits = scores.broadcast_mul(scale)?;
+    let diagonal = Tensor::eye(batch, scores.dtype(), scores.device())?;
     let found = |logits: &Tensor| (log_softmax(logits)? * &diagonal)?.sum_all();
     (found(&logits)? + found(&logits.t()?.contiguous()?)?)? * (-0.5 / batch as f64)
 }

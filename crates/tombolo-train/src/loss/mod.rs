@@ -9,7 +9,7 @@ mod supcon;
 mod triplet_hardest;
 mod triplet_sum;
 
-pub use infonce::{infonce, infonce_one_way};
+pub use infonce::{infonce, infonce_one_way, score_infonce};
 pub use paper::paper;
 pub use paper_signed::paper_signed;
 pub use score_triplet::score_triplet;

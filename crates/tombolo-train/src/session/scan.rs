@@ -1,30 +1,49 @@
 //! Stage scan in a training run: it needs neither towers nor a map.
 
 use tombolo_data::dataset::{ImageSource, Split};
-use tombolo_models::scan::{SCAN_TOKENIZER, ScanConfig, ScanFile};
+use tombolo_models::backbones::WORDS;
+use tombolo_models::checkpoint::Tensors;
+use tombolo_models::scan::{SCAN_TOKENIZER, Scan, ScanConfig, ScanFile, words_fingerprint};
 use tombolo_models::text::Tokenizer;
 use tombolo_models::tower::TowerInput;
+use tombolo_models::weights::Weights;
 
 use super::Session;
+use super::beside::Sides;
 use crate::error::{Result, TrainError};
 use crate::joined::{Joined, Used};
-use crate::settings::StageSettings;
+use crate::settings::{ScanWeight, StageSettings};
 use crate::stage::image::{self, ImageInputs};
 use crate::stage::scan::{self, ScanPairs};
+use crate::stage::text::{self, Words};
 use crate::train::Stage;
-use crate::views::WordViews;
+use crate::views::{Views, WordViews};
+
+/// Texts as the network reads them.
+struct Reading {
+    views: Box<dyn Views>,
+    word: TowerInput,
+    fingerprint: String,
+}
 
 impl Session<'_> {
     /// Trains the network that sees a text and a photo together, and saves it. Returns how many images could not be read.
     pub(super) fn scan(&mut self) -> Result<usize> {
+        let settings = self.settings.scan.clone();
+        // Before this stage opens caches of features that the towers may share.
+        let first = match settings.weight {
+            ScanWeight::Auto(_) => self.first_ranking()?,
+            ScanWeight::Fixed(_) => None,
+        };
         let dataset = self.plan.dataset;
-        let texts = Used::new(dataset.text_indices(Split::Train), Vec::new());
-        let images = Used::new(dataset.image_indices(Split::Train), Vec::new());
+        let texts = Used::new(dataset.text_indices(Split::Train), dataset.text_indices(Split::Val));
+        let images =
+            Used::new(dataset.image_indices(Split::Train), dataset.image_indices(Split::Val));
         let inputs = self.cells(&images)?;
-        let (words, vocabulary) = self.words(&texts)?;
+        let reading = self.words(&texts)?;
         let joined = Joined::new(dataset, &texts, &images, &inputs.read);
         let pairs = ScanPairs {
-            texts: &words,
+            texts: reading.views.as_ref(),
             images: inputs.views.as_ref(),
             training_texts: &joined.training_texts,
             image_of_text: &joined.training_image_of_text,
@@ -33,12 +52,11 @@ impl Session<'_> {
             let (stage, expected, found) = (Stage::Scan.as_str(), "at least one pair", 0);
             return Err(TrainError::TooLittle { stage, expected, found });
         }
-        let settings = self.settings.scan.clone();
         let TowerInput::Vectors(cell) = inputs.config.input else {
             unreachable!("the cells of a picture are vectors")
         };
         let config = ScanConfig {
-            words: vocabulary,
+            word: reading.word,
             embedding: settings.embedding,
             cell,
             dim: settings.dim,
@@ -49,12 +67,32 @@ impl Session<'_> {
         self.begin(format!("stage scan: {} pairs", pairs.training_texts.len()), steps);
         let device = &self.backbones.device;
         let trained = scan::train(&pairs, &config, &settings, device, &mut self.context())?;
-        let backbone = (settings.backbone.as_str(), inputs.fingerprint.as_str());
-        let file = ScanFile::save(self.run.dir(), &trained, &config, backbone, self.precision())?;
-        self.model.scan = Some(file);
-        self.done(Stage::Scan)?;
         self.end("stage scan: trained".to_owned());
+        let weight = match first {
+            Some(first) => {
+                let network = Weights::fixed(trained.clone(), device)?;
+                let network = Scan::new(config.clone(), &network.root())?;
+                let sides = Sides::new(&pairs, (&texts, &images, &inputs.read));
+                self.best_weight(&network, &first, &sides)?
+            }
+            None => settings.weight.or_usual(),
+        };
+        self.save_scan(&trained, &config, [&inputs.fingerprint, &reading.fingerprint], weight)?;
         Ok(inputs.skipped)
+    }
+
+    fn save_scan(
+        &mut self,
+        trained: &Tensors,
+        config: &ScanConfig,
+        [image, text]: [&str; 2],
+        weight: f64,
+    ) -> Result<()> {
+        let settings = &self.settings.scan;
+        let backbones = [(settings.backbone.as_str(), image), (settings.text.as_str(), text)];
+        let saved = (weight, self.precision());
+        self.model.scan = Some(ScanFile::save(self.run.dir(), trained, config, backbones, saved)?);
+        self.done(Stage::Scan)
     }
 
     /// Photos as the cells of its backbone.
@@ -67,19 +105,36 @@ impl Session<'_> {
             trained_blocks: 0,
             positions: usize::MAX,
             views: Vec::new(),
-            drop: 0.0,
+            drop: self.settings.scan.drop,
             ..self.settings.image.clone()
         };
         image::prepare((&sources, used.training), &settings, self.backbones, &mut self.logger)
     }
 
-    /// Texts as words, whose tokenizer is left in the run, and the number of words.
-    fn words(&self, used: &Used) -> Result<(WordViews, usize)> {
+    /// Texts as the states of its text backbone; or as words, whose tokenizer is left in the run.
+    fn words(&mut self, used: &Used) -> Result<Reading> {
         let texts = self.texts(used);
-        let longest = self.settings.scan.positions;
-        let tokenizer = Tokenizer::from_words(texts.iter().copied(), longest)?;
-        tokenizer.save(&self.run.dir().join(SCAN_TOKENIZER))?;
+        let (dir, device) = (self.run.dir(), &self.backbones.device);
+        if self.settings.scan.text != WORDS {
+            let settings = StageSettings {
+                backbone: self.settings.scan.text.clone(),
+                trained_blocks: 0,
+                positions: usize::MAX,
+                drop: 0.0,
+                ..self.settings.text.clone()
+            };
+            let logger = &mut self.logger;
+            let words = Words::AsTrained;
+            let inputs = text::prepare(&texts, words, &settings, self.backbones, dir, logger)?;
+            let (word, fingerprint) = (inputs.config.input, inputs.fingerprint);
+            return Ok(Reading { views: inputs.views, word, fingerprint });
+        }
+        let training = texts[..used.training].iter().copied();
+        let tokenizer = Tokenizer::from_words(training, self.settings.scan.positions)?;
+        tokenizer.save(&dir.join(SCAN_TOKENIZER))?;
         let ids = texts.iter().map(|text| tokenizer.ids(text)).collect::<Result<Vec<_>, _>>()?;
-        Ok((WordViews::new(ids, 0.0, &self.backbones.device), tokenizer.vocabulary()))
+        let views = Box::new(WordViews::new(ids, 0.0, device));
+        let word = TowerInput::Tokens(tokenizer.vocabulary());
+        Ok(Reading { views, word, fingerprint: words_fingerprint(dir)? })
     }
 }

@@ -4,8 +4,9 @@ use tombolo_data::perturbation::{Perturbation, TextPerturbation};
 use tombolo_models::backbones::WORDS;
 use tombolo_models::tower::EncoderKind;
 
-use super::{Order, Settings, StageSettings};
+use super::{Order, ScanSettings, ScanWeight, Settings, StageSettings};
 use crate::error::{Result, TrainError};
+use crate::loss::Loss;
 use crate::train::Stage;
 
 impl Settings {
@@ -33,12 +34,7 @@ impl Settings {
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(invalid(key, "expected at least 1, found 0"));
         }
-        if self.scan.batch < 2 {
-            return Err(invalid(
-                "scan.batch",
-                "expected at least 2: a pair needs another beside it",
-            ));
-        }
+        self.scan.check()?;
         if self.map.members > 1 && !self.map.kind.is_trained() {
             return Err(invalid("map.members", "expected 1: a closed form is the same every time"));
         }
@@ -79,6 +75,27 @@ impl Settings {
                 Err(invalid(key, &reason))
             }
             None => Ok(()),
+        }
+    }
+}
+
+impl ScanSettings {
+    fn check(&self) -> Result<()> {
+        if self.batch < 2 {
+            return Err(invalid(
+                "scan.batch",
+                "expected at least 2: a pair needs another beside it",
+            ));
+        }
+        if !(0.0..1.0).contains(&self.drop) {
+            return Err(invalid("scan.drop", "expected a share, at least 0 and below 1"));
+        }
+        if matches!(self.weight, ScanWeight::Fixed(weight) if !weight.is_finite() || weight < 0.0) {
+            return Err(invalid("scan.weight", "expected a number, at least 0, or auto"));
+        }
+        match self.loss {
+            Loss::InfoNce | Loss::TripletSum | Loss::TripletHardest => Ok(()),
+            _ => Err(invalid("scan.loss", "expected infonce, triplet-sum or triplet-hardest")),
         }
     }
 }
@@ -162,6 +179,9 @@ mod tests {
             "map.batch=0",
             "joint.batch=0",
             "scan.batch=1",
+            "scan.loss=paper",
+            "scan.drop=1",
+            "scan.weight=-1",
             "scan.dim=0",
             "image.heads=3",
             "curriculum.groups=[]",

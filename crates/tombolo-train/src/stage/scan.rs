@@ -1,17 +1,21 @@
 //! Stage scan: a network that must see a text and a photo together, from pairs. It re-ranks what a model finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use candle_core::{Device, Tensor, Var};
+use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use tombolo_kernels::Dropout;
 use tombolo_models::checkpoint::Tensors;
 use tombolo_models::scan::{SCAN, Scan, ScanConfig};
+use tombolo_models::tower::TowerInput;
 use tombolo_models::weights::Weights;
 
 use super::lessons::Lessons;
+use super::map::graph::dropped;
 use crate::error::{Result, TrainError};
-use crate::loss::score_triplet;
+use crate::loss::{Loss, score_infonce, score_triplet};
 use crate::optimizer::AdamW;
 use crate::run::Step;
 use crate::schedule::one_cycle;
@@ -63,6 +67,36 @@ pub fn train(
     host(&training.weights.variables())
 }
 
+/// Texts read at a time.
+const TEXTS: usize = 64;
+
+/// The scores of some images, each with some texts, by their places among the pairs.
+///
+/// # Errors
+/// If an item or a tensor operation fails.
+pub(crate) fn scores(
+    scan: &Scan,
+    pairs: &ScanPairs<'_>,
+    wanted: &[(usize, Vec<usize>)],
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Vec<f32>>> {
+    let all: BTreeSet<usize> = wanted.iter().flat_map(|(_, texts)| texts).copied().collect();
+    let all: Vec<usize> = all.into_iter().collect();
+    let mut words = HashMap::new();
+    for texts in all.chunks(TEXTS) {
+        let each = scan.words_of_each(&pairs.texts.whole(texts)?)?;
+        words.extend(texts.iter().copied().zip(each));
+    }
+    let mut scores = Vec::with_capacity(wanted.len());
+    for (image, texts) in wanted {
+        let cells = pairs.images.whole(&[*image])?.values;
+        let texts: Vec<&Tensor> = texts.iter().map(|text| &words[text]).collect();
+        scores.push(scan.scores_of_picture(&cells, &texts)?);
+        progress(scores.len());
+    }
+    Ok(scores)
+}
+
 struct Training<'a> {
     settings: &'a ScanSettings,
     weights: Weights,
@@ -109,12 +143,32 @@ impl Training<'_> {
         rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {
         let (images, texts) = lessons.captions.pairs(items, pairs.training_texts, rng);
-        let regions = self.scan.regions(&pairs.images.whole(&images)?.values)?;
-        let texts = pairs.texts.whole(&texts)?;
+        let cells = pairs.images.view(&images, rng)?.values;
+        let regions = self.scan.regions(&self.thinned(cells, rng)?)?;
+        let mut texts = pairs.texts.whole(&texts)?;
+        if matches!(self.scan.config().word, TowerInput::Vectors(_)) {
+            texts.values = self.thinned(texts.values, rng)?;
+        }
         let words = self.scan.words(&texts)?;
         let scores = self.scan.scores((&regions, images.len()), (&words, &texts.lengths))?;
-        // All negatives in the first epoch, as VSE++ has it.
-        Ok(score_triplet(&scores, self.settings.margin, epoch > 0)?)
+        let ScanSettings { loss, margin, temperature, epochs, .. } = *self.settings;
+        Ok(match loss {
+            Loss::TripletSum => score_triplet(&scores, margin, false)?,
+            // All negatives in the first third: the hardest alone lead nowhere from the start.
+            Loss::TripletHardest => score_triplet(&scores, margin, 3 * epoch >= epochs)?,
+            _ => {
+                let scale = Tensor::new(1.0 / temperature as f32, scores.device())?;
+                score_infonce(&scores, &scale)?
+            }
+        })
+    }
+
+    /// Rows after dropout.
+    fn thinned(&self, rows: Tensor, rng: &mut ChaCha8Rng) -> Result<Tensor> {
+        match self.settings.drop > 0.0 {
+            true => Ok(dropped(rows, Dropout::new(rng.random(), self.settings.drop))?),
+            false => Ok(rows),
+        }
     }
 
     fn sets(&self) -> Sets<'static> {

@@ -153,7 +153,12 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     match judge.zip(words) {
         Some((judge, words)) => {
             let judged = hits.len().min(judge.top());
-            let hits = judge.reorder(&words, hits, |hit| source_of(&hit.item), terminal)?;
+            let hits = judge.reorder(
+                &words,
+                hits,
+                (|hit: &Hit| source_of(&hit.item), |hit: &Hit| hit.score),
+                terminal,
+            )?;
             skipped = hits.iter().filter(|(_, matching)| matching.is_some()).count() < judged;
             for (rank, (mut hit, matching)) in (1..=arguments.top as usize).zip(hits) {
                 hit.rank = rank;

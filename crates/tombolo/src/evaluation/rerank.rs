@@ -23,26 +23,10 @@ pub fn reranked(
     terminal: &Terminal,
 ) -> anyhow::Result<BothRankings> {
     let gallery = vectors.gallery();
-    let [texts, images] = gallery.candidates(judge.top())?;
-    let of_images = vectors.query_images.iter().zip(&texts);
-    let of_texts = vectors.query_texts.iter().zip(&images);
-    let mut pairs: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
-    for (&image, texts) in of_images.clone() {
-        pairs.entry(image).or_default().extend(texts);
-    }
-    for (&text, images) in of_texts.clone() {
-        images.iter().for_each(|&image| _ = pairs.entry(image).or_default().insert(text));
-    }
-    let scores = scores(vectors, dataset, &pairs, (judge, terminal))?;
-    let judged = [
-        of_images
-            .map(|(&image, texts)| texts.iter().map(|&t| (t, scores[&(image, t)])).collect())
-            .collect(),
-        of_texts
-            .map(|(&text, images)| images.iter().map(|&i| (i, scores[&(i, text)])).collect())
-            .collect(),
-    ];
-    Ok(gallery.reranked(first, &judged)?)
+    let candidates = gallery.candidates(judge.top())?;
+    let scores = scores(vectors, dataset, &gallery.pairs(&candidates), (judge, terminal))?;
+    let combined = |first, score| judge.combined(first, score);
+    Ok(gallery.judged(first, &candidates, &scores, &combined)?)
 }
 
 /// The score of each pair of an image and a text, by their rows.
