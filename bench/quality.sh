@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains what docs/results.md compares and writes it anew, with its plots: bench/quality.sh [--only GROUP]... [--seeds 0,1,2] [--write]
+# Trains what docs/results.md compares and writes it anew, with its plots: bench/quality.sh [--only GROUP]... [--row NAME]... [--seeds 0,1,2] [--write]
 #
 # Needs what bench/run.sh needs, and Flickr8K (TOMBOLO_FLICKR8K). The figures of every run are kept in bench/quality/results.json, and what
 # is there is not trained again (remove the file to train all anew); runs themselves lie in BENCH_HOME/quality. --write trains nothing.

@@ -112,6 +112,7 @@ def main():
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=list(SEEDS))
     parser.add_argument("--only", action="append")
+    parser.add_argument("--row", action="append")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     names = [group.name for group in rows.GROUPS]
@@ -123,7 +124,8 @@ def main():
         for group in rows.GROUPS:
             if not arguments.only or group.name in arguments.only:
                 for row in group.rows:
-                    bench.train(row)
+                    if not arguments.row or row.name in arguments.row:
+                        bench.train(row)
     report.write(rows.GROUPS, bench.results, arguments.docs)
 
 

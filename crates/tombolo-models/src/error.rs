@@ -161,6 +161,16 @@ pub enum ModelError {
         /// Fingerprint of the tower that is there.
         found: String,
     },
+    /// A part of a scan is not the one that `model.toml` records.
+    #[error("{path}: expected the file with fingerprint {expected}, found {found}", path = path.display())]
+    OtherScan {
+        /// The file.
+        path: PathBuf,
+        /// Fingerprint that `model.toml` has.
+        expected: String,
+        /// Fingerprint of the file that is there.
+        found: String,
+    },
     /// A linear system of a closed-form map has no stable solution.
     #[error("the closed-form map has no solution: {reason}")]
     Singular {
@@ -229,7 +239,7 @@ impl ModelError {
             Self::NoScan { .. } => {
                 Some("train one: `tombolo train scan DATASET --out RUN`; or name a BLIP with its matching head".into())
             }
-            Self::Mismatch { part: "scan", .. } => {
+            Self::OtherScan { .. } => {
                 Some("train it anew: `tombolo train scan DATASET --out RUN`".into())
             }
             Self::Mismatch { .. } => {

@@ -70,6 +70,8 @@ pub enum TrainError {
     StaleMap {
         /// The tower that is trained anew.
         tower: &'static str,
+        /// The stages to ask for.
+        stages: String,
         /// The run directory.
         path: PathBuf,
     },
@@ -146,8 +148,8 @@ impl TrainError {
             Self::MissingStage { needs, .. } => {
                 Some(format!("train it first: `tombolo train {needs} DATASET --out RUN`"))
             }
-            Self::StaleMap { tower, .. } => {
-                Some(format!("train the map between them: `--stages {tower},map,joint`"))
+            Self::StaleMap { stages, .. } => {
+                Some(format!("train the map between them: `--stages {stages}`"))
             }
             Self::EmptyGroup { group: 3 } => Some("leave it out: `curriculum.groups=[1, 2]`".into()),
             Self::EmptyGroup { .. } => Some(

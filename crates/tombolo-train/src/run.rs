@@ -230,7 +230,7 @@ pub struct Step {
     pub steps: usize,
     /// The epoch, from 0.
     pub epoch: usize,
-    /// The loss of the step; of stage scan and the triplet losses in scores, else in nats.
+    /// The loss of the step; of the triplet losses in scores, else in nats.
     pub loss: f32,
     /// The learning rate of the step.
     pub rate: f64,

@@ -58,12 +58,14 @@ impl<'a> Session<'a> {
             true => Model::open(run.dir())?.file().clone(),
             false => ModelFile::default(),
         };
-        model.training = training_record(&model.training, &file);
-        if plan.stages != [Stage::Scan] {
+        let checkpoints = run.checkpoints();
+        let pending =
+            |stage: Stage| plan.stages.contains(&stage) && !checkpoints.is_done(stage.as_str());
+        model.training = training_record(&model.training, &file, &pending);
+        if [Stage::Text, Stage::Image, Stage::Map, Stage::Joint].into_iter().any(pending) {
             // They were those of the old map, which a new tower makes stale.
             model.metrics.clear();
         }
-        let checkpoints = run.checkpoints();
         let settings = plan.settings.clone();
         let mut session = Self { plan, settings, backbones, run, checkpoints, logger, model };
         session.keep_trained_towers();
@@ -331,13 +333,17 @@ impl<'a> Session<'a> {
     }
 }
 
-/// What `model.toml` says of the training: this run's plan, but of a tower that it does not train the
-/// settings that it was trained with.
-fn training_record(old: &toml::Table, plan: &PlanFile) -> toml::Table {
+/// What `model.toml` says of the training: this run's plan, but of a stage that is not trained from here on the settings
+/// that it was trained with.
+fn training_record(
+    old: &toml::Table,
+    plan: &PlanFile,
+    pending: &dyn Fn(Stage) -> bool,
+) -> toml::Table {
     let mut new = toml::Table::try_from(plan).expect("settings are always TOML");
     let Some(old) = old.get("settings").and_then(toml::Value::as_table) else { return new };
-    let kept = Stage::ALL.into_iter().chain([Stage::Scan]).map(Stage::as_str);
-    let kept = kept.filter(|stage| !plan.stages.iter().any(|trained| trained == stage));
+    let kept = Stage::ALL.into_iter().chain([Stage::Scan]);
+    let kept = kept.filter(|&stage| !pending(stage)).map(Stage::as_str);
     for (stage, settings) in kept.filter_map(|stage| Some((stage, old.get(stage)?))) {
         if let Some(toml::Value::Table(table)) = new.get_mut("settings") {
             table.insert(stage.to_owned(), settings.clone());

@@ -132,7 +132,7 @@ pub fn train(
     Ok(Outcome { dir: run.finish()?, validation, skipped })
 }
 
-/// Opens what the towers to train stand on, so that a mistyped name is refused before anything is trained.
+/// Opens what the parts to train stand on, so that a mistyped name is refused before anything is trained.
 fn check_backbones(
     plan: &Plan<'_>,
     backbones: &Backbones,
@@ -148,6 +148,9 @@ fn check_backbones(
     }
     if plan.trains(Stage::Scan) {
         backbones.image(&scan.backbone, 0, progress)?;
+        if scan.text != WORDS {
+            backbones.text(&scan.text, 0, progress)?;
+        }
     }
     Ok(())
 }
@@ -190,7 +193,10 @@ fn check_needs(plan: &Plan<'_>) -> Result<()> {
     match new_tower.filter(|_| plan.trains(Stage::Joint) && !plan.trains(Stage::Map)) {
         Some(tower) => {
             let path = plan.start().to_path_buf();
-            Err(TrainError::StaleMap { tower: tower.as_str(), path })
+            let stages = plan.stages.iter().map(|stage| stage.as_str());
+            let stages: Vec<&str> = stages.filter(|stage| *stage != "joint").collect();
+            let stages = format!("{},map,joint", stages.join(","));
+            Err(TrainError::StaleMap { tower: tower.as_str(), stages, path })
         }
         None => Ok(()),
     }

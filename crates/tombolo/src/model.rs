@@ -248,8 +248,10 @@ pub fn model_dir(
 
 /// What must be said wherever a result of this model is printed.
 pub fn caveats(file: &ModelFile) -> impl Iterator<Item = &'static str> {
-    let backbone = file.text.as_ref().map(|text| text_model(&text.backbone));
-    (backbone == Some("all-minilm-l6-v2")).then_some(MINILM_CAVEAT).into_iter()
+    let texts = file.text.as_ref().map(|text| &text.backbone);
+    let mut texts = texts.into_iter().chain(file.scan.as_ref().map(|scan| &scan.text_backbone));
+    let minilm = texts.any(|backbone| text_model(backbone) == "all-minilm-l6-v2");
+    minilm.then_some(MINILM_CAVEAT).into_iter()
 }
 
 /// Refuses what looks like the name of a photo that is not there, rather than take it for words.

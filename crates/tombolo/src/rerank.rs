@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use clap::Args;
 use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig};
+use tombolo_models::model::Model;
 use tombolo_models::rerank::{Measure, ReadText, Reranker};
 
 use crate::cli::{Global, Terminal};
-use crate::model::{backbones, model_dir};
+use crate::model::{backbones, caveats, model_dir};
 
 /// Photos judged at a time.
 const PHOTOS: usize = 8;
@@ -39,8 +40,9 @@ impl RerankArguments {
         let backbones = backbones(global)?;
         let dir = model_dir(model, &backbones, terminal)?;
         let reranker = Reranker::open(&dir, &backbones, &mut |p| terminal.pulling(p))?;
+        let caveats = caveats(Model::open(&dir)?.file()).collect();
         let (model, top) = (model.display().to_string(), self.rerank_top as usize);
-        Ok(Some(Judge { reranker, model, top }))
+        Ok(Some(Judge { reranker, model, top, caveats }))
     }
 }
 
@@ -57,12 +59,18 @@ pub struct Judge {
     reranker: Reranker,
     model: String,
     top: usize,
+    caveats: Vec<&'static str>,
 }
 
 impl Judge {
     /// The model as it was asked for.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// What must be said wherever a result of it is printed.
+    pub fn caveats(&self) -> &[&'static str] {
+        &self.caveats
     }
 
     /// What its scores are.

@@ -40,7 +40,7 @@ pub struct ModelFile {
     /// The network that re-ranks, once stage scan is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scan: Option<ScanFile>,
-    /// What the map reached on the validation split when it was trained, by name.
+    /// What the map reached on the validation split when it was trained, by name, and what a scan made of it.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
     /// The data set and the settings that each stage was trained with.

@@ -9,7 +9,7 @@ use crate::error::{ModelError, Result};
 use crate::image::{ImageBackbone, Preprocessing};
 use crate::model::{Model, TextReader};
 use crate::pull::OnProgress;
-use crate::scan::{SCAN_TOKENIZER, Scan, combined, words_fingerprint};
+use crate::scan::{SCAN_TOKENIZER, Scan, combined};
 use crate::text::Tokenizer;
 
 /// Texts read at a time.
@@ -40,18 +40,19 @@ impl ScanReranker {
         let file = model.file().scan.as_ref().ok_or_else(no_scan)?;
         let (images, found) = backbones.image(&file.backbone, 0, progress)?;
         model.check_backbone("scan", (&file.backbone, &file.backbone_fingerprint), &found)?;
-        let (texts, found) = match file.text_backbone == WORDS {
+        let texts = match file.text_backbone == WORDS {
             true => {
+                file.check_words(dir)?;
                 let path = dir.join(SCAN_TOKENIZER);
-                let words = Tokenizer::load(&path, file.sizes.positions)?;
-                (TextReader::Words(Box::new(words)), words_fingerprint(dir)?)
+                TextReader::Words(Box::new(Tokenizer::load(&path, file.sizes.positions)?))
             }
             false => {
                 let (backbone, found) = backbones.text(&file.text_backbone, 0, progress)?;
-                (TextReader::Backbone(Box::new(backbone)), found)
+                let expected = (file.text_backbone.as_str(), file.text_fingerprint.as_str());
+                model.check_backbone("scan.text", expected, &found)?;
+                TextReader::Backbone(Box::new(backbone))
             }
         };
-        model.check_backbone("scan", (&file.text_backbone, &file.text_fingerprint), &found)?;
         let scan = file.load(dir, &backbones.device)?;
         Ok(Self { images, texts, scan, weight: file.weight })
     }

@@ -40,7 +40,7 @@ pub struct ScanFile {
 
 impl ScanFile {
     /// Writes the weights into a run directory and returns what `model.toml` says of them. The backbones, of images and of
-    /// texts, are given by name and fingerprint.
+    /// texts, are given by name and fingerprint. Its score is not heard yet: the weight is 0.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -49,7 +49,7 @@ impl ScanFile {
         tensors: &Tensors,
         sizes: &ScanConfig,
         [image, text]: [(&str, &str); 2],
-        (weight, precision): (f64, Precision),
+        precision: Precision,
     ) -> Result<Self> {
         let entries: Vec<_> = tensors
             .iter()
@@ -64,9 +64,22 @@ impl ScanFile {
             text_backbone: text.0.to_owned(),
             text_fingerprint: text.1.to_owned(),
             fingerprint: fingerprint_of(&tensors, sizes, &backbones([image.1, text.1])),
-            weight,
+            weight: 0.0,
             sizes: sizes.clone(),
         })
+    }
+
+    /// Refuses other words than it was trained with.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`], or if they cannot be read.
+    pub fn check_words(&self, dir: &Path) -> Result<()> {
+        let (expected, found) = (self.text_fingerprint.clone(), words_fingerprint(dir)?);
+        if found == expected {
+            return Ok(());
+        }
+        let path = dir.join(SCAN_TOKENIZER);
+        Err(ModelError::OtherScan { path, expected, found })
     }
 
     /// Reads the network from the run directory.
@@ -74,12 +87,13 @@ impl ScanFile {
     /// # Errors
     /// If the file is missing, malformed or of another network than this.
     pub fn load(&self, dir: &Path, device: &Device) -> Result<Scan> {
-        let tensors = safetensors::read(&dir.join(format!("{SCAN}.safetensors")))?;
+        let path = dir.join(format!("{SCAN}.safetensors"));
+        let tensors = safetensors::read(&path)?;
         let on = [self.backbone_fingerprint.as_str(), &self.text_fingerprint];
         let found = fingerprint_of(&tensors, &self.sizes, &backbones(on));
         if found != self.fingerprint {
-            let (path, part, expected) = (dir.to_path_buf(), SCAN, self.fingerprint.clone());
-            return Err(ModelError::Mismatch { path, part, expected, found });
+            let expected = self.fingerprint.clone();
+            return Err(ModelError::OtherScan { path, expected, found });
         }
         Scan::new(self.sizes.clone(), &Weights::fixed(tensors, device)?.root())
     }

@@ -15,8 +15,7 @@ use crate::weights::{Init, Scope};
 
 /// The mean of a first score, which counts 1, and of a score of a [`Scan`] by its weight.
 pub fn combined(first: f32, (score, weight): (f32, f64)) -> f32 {
-    let weight = weight as f32;
-    (first + weight * score) / (1.0 + weight)
+    ((f64::from(first) + weight * f64::from(score)) / (1.0 + weight)) as f32
 }
 
 /// Sizes of a [`Scan`].

@@ -1,10 +1,10 @@
 //! How much the score of a network that sees a text and a photo together counts beside that of the run's own model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tombolo_data::dataset::{Gallery, Split};
 use tombolo_models::model::Model;
-use tombolo_models::scan::{Scan, combined};
+use tombolo_models::scan::{Scan, ScanFile, combined};
 
 use super::Session;
 use crate::error::Result;
@@ -12,6 +12,9 @@ use crate::joined::{Joined, Ranked, Used};
 use crate::run::Event;
 use crate::stage::scan::{ScanPairs, scores};
 use crate::train::Stage;
+
+/// The metric that says what the model reaches with the network beside it.
+pub(super) const JUDGED: &str = "val.judged.rsum";
 
 /// What is tried.
 const WEIGHTS: [f64; 5] = [0.1, 0.25, 0.5, 1.0, 2.0];
@@ -54,6 +57,9 @@ impl Session<'_> {
         let towers = (self.trained_tower(Stage::Text)?, self.trained_tower(Stage::Image)?, map);
         let (Some(text_tower), Some(image_tower), true) = towers else { return Ok(None) };
         let dataset = self.plan.dataset;
+        if dataset.text_indices(Split::Val).is_empty() {
+            return Ok(None);
+        }
         let texts = self.ranked_items(&|split| dataset.text_indices(split));
         let images = self.ranked_items(&|split| dataset.image_indices(split));
         let (inputs, _) = self.text_inputs(&texts)?;
@@ -84,50 +90,58 @@ impl Session<'_> {
         Used::new(training, items(Split::Val))
     }
 
-    /// The weight with which the best of the first ranking, judged again, give the largest sum of recalls.
-    pub(super) fn best_weight(
-        &mut self,
-        network: &Scan,
-        first: &First,
-        sides: &Sides<'_>,
-    ) -> Result<f64> {
+    /// Lets the trained network's score count as is best for the first ranking; as the settings have it where the network
+    /// could not read an image that the towers could.
+    pub(super) fn weigh(&mut self, first: &First, sides: &Sides<'_>) -> Result<()> {
+        let Some(file) = self.model.scan.clone() else { return Ok(()) };
         let gallery = first.ranked.gallery();
         let ranking = gallery.rankings()?;
         let candidates = gallery.candidates(TOP)?;
-        let pairs = gallery.pairs(&candidates);
-        self.begin("scores on the validation split".to_owned(), pairs.len());
-        let wanted: Vec<(usize, Vec<usize>)> = pairs
-            .iter()
-            .map(|(&image, texts)| {
-                let texts = texts.iter().map(|&text| sides.texts[&first.texts[text]]);
-                (sides.images[&first.images[image]], texts.collect())
-            })
-            .collect();
-        let logger = &mut self.logger;
-        let found = scores(network, sides.pairs, &wanted, &mut |done| {
-            logger.event(Event::Advance { done: done as u64, loss: None });
-        })?;
-        let scores: HashMap<(usize, usize), f32> = pairs
-            .iter()
-            .zip(found)
-            .flat_map(|((&image, texts), found)| {
-                texts.iter().zip(found).map(move |(&text, score)| ((image, text), score))
-            })
-            .collect();
-        let mut best = (0.0, f64::NEG_INFINITY);
-        for weight in WEIGHTS {
+        // As it was stored.
+        let network = file.load(self.run.dir(), &self.backbones.device)?;
+        let Some(scores) = self.scores(&network, gallery.pairs(&candidates), (first, sides))?
+        else {
+            return Ok(());
+        };
+        let rsum = |weight: f64| {
             let combined = |first, score| combined(first, (score, weight));
-            let rsum = gallery.judged(&ranking, &candidates, &scores, &combined)?.rsum();
-            if rsum > best.1 {
-                best = (weight, rsum);
-            }
-        }
-        let (weight, rsum) = best;
-        self.model.metrics.insert("val.judged.rsum".to_owned(), rsum);
+            let judged = gallery.judged(&ranking, &candidates, &scores, &combined)?;
+            Ok((weight, judged.rsum()))
+        };
+        let found = WEIGHTS.into_iter().map(rsum).collect::<Result<Vec<_>>>()?;
+        // Of weights that are as good the smallest, which trusts the first ranking the most.
+        let best = found.into_iter().reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let Some((weight, rsum)) = best else { return Ok(()) };
+        self.model.scan = Some(ScanFile { weight, ..file });
+        self.model.metrics.insert(JUDGED.to_owned(), rsum);
         self.end(format!(
             "weight {weight}: rsum {rsum:.1} on the validation split, {:.1} without",
             ranking.rsum()
         ));
-        Ok(weight)
+        Ok(())
+    }
+
+    /// The network's scores of pairs of an image and a text, by their rows; none if it could not read one of them.
+    fn scores(
+        &mut self,
+        network: &Scan,
+        pairs: BTreeMap<usize, BTreeSet<usize>>,
+        (first, sides): (&First, &Sides<'_>),
+    ) -> Result<Option<HashMap<(usize, usize), f32>>> {
+        let text = |row: &usize| sides.texts.get(&first.texts[*row]).copied();
+        let wanted = pairs.iter().map(|(image, texts)| {
+            let image = *sides.images.get(&first.images[*image])?;
+            Some((image, texts.iter().map(text).collect::<Option<Vec<_>>>()?))
+        });
+        let Some(wanted) = wanted.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        self.begin("scores on the validation split".to_owned(), wanted.len());
+        let logger = &mut self.logger;
+        let found = scores(network, sides.pairs, &wanted, &mut |done| {
+            logger.event(Event::Advance { done: done as u64, loss: None });
+        })?;
+        let of_image = |((image, texts), found): ((usize, BTreeSet<usize>), Vec<f32>)| {
+            texts.into_iter().zip(found).map(move |(text, score)| ((image, text), score))
+        };
+        Ok(Some(pairs.into_iter().zip(found).flat_map(of_image).collect()))
     }
 }

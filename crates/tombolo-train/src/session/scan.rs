@@ -1,18 +1,17 @@
-//! Stage scan in a training run: it needs neither towers nor a map.
+//! Stage scan in a training run: it is trained without towers and map, and weighed beside those that are there.
 
 use tombolo_data::dataset::{ImageSource, Split};
 use tombolo_models::backbones::WORDS;
 use tombolo_models::checkpoint::Tensors;
-use tombolo_models::scan::{SCAN_TOKENIZER, Scan, ScanConfig, ScanFile, words_fingerprint};
+use tombolo_models::scan::{SCAN_TOKENIZER, ScanConfig, ScanFile, words_fingerprint};
 use tombolo_models::text::Tokenizer;
 use tombolo_models::tower::TowerInput;
-use tombolo_models::weights::Weights;
 
 use super::Session;
-use super::beside::Sides;
+use super::beside::{JUDGED, Sides};
 use crate::error::{Result, TrainError};
 use crate::joined::{Joined, Used};
-use crate::settings::{ScanWeight, StageSettings};
+use crate::settings::{ScanSettings, ScanWeight, StageSettings};
 use crate::stage::image::{self, ImageInputs};
 use crate::stage::scan::{self, ScanPairs};
 use crate::stage::text::{self, Words};
@@ -29,9 +28,9 @@ struct Reading {
 impl Session<'_> {
     /// Trains the network that sees a text and a photo together, and saves it. Returns how many images could not be read.
     pub(super) fn scan(&mut self) -> Result<usize> {
-        let settings = self.settings.scan.clone();
+        self.model.metrics.remove(JUDGED);
         // Before this stage opens caches of features that the towers may share.
-        let first = match settings.weight {
+        let first = match self.settings.scan.weight {
             ScanWeight::Auto(_) => self.first_ranking()?,
             ScanWeight::Fixed(_) => None,
         };
@@ -48,51 +47,49 @@ impl Session<'_> {
             training_texts: &joined.training_texts,
             image_of_text: &joined.training_image_of_text,
         };
+        let trained = self.trained_scan(&pairs, reading.word, inputs.config.input)?;
+        self.save_scan(&trained, [&inputs.fingerprint, &reading.fingerprint])?;
+        if let Some(first) = first {
+            let sides = Sides::new(&pairs, (&texts, &images, &inputs.read));
+            self.weigh(&first, &sides)?;
+        }
+        self.done(Stage::Scan)?;
+        Ok(inputs.skipped)
+    }
+
+    /// The network's sizes and weights.
+    fn trained_scan(
+        &mut self,
+        pairs: &ScanPairs<'_>,
+        word: TowerInput,
+        cell: TowerInput,
+    ) -> Result<(ScanConfig, Tensors)> {
         if pairs.training_texts.is_empty() {
             let (stage, expected, found) = (Stage::Scan.as_str(), "at least one pair", 0);
             return Err(TrainError::TooLittle { stage, expected, found });
         }
-        let TowerInput::Vectors(cell) = inputs.config.input else {
+        let TowerInput::Vectors(cell) = cell else {
             unreachable!("the cells of a picture are vectors")
         };
-        let config = ScanConfig {
-            word: reading.word,
-            embedding: settings.embedding,
-            cell,
-            dim: settings.dim,
-            positions: settings.positions,
-            sharpness: settings.sharpness,
-        };
+        let settings = self.settings.scan.clone();
+        let ScanSettings { embedding, dim, positions, sharpness, .. } = settings;
+        let config = ScanConfig { word, embedding, cell, dim, positions, sharpness };
         let steps = pairs.steps(&settings, self.settings.seed);
         self.begin(format!("stage scan: {} pairs", pairs.training_texts.len()), steps);
         let device = &self.backbones.device;
-        let trained = scan::train(&pairs, &config, &settings, device, &mut self.context())?;
+        let trained = scan::train(pairs, &config, &settings, device, &mut self.context())?;
         self.end("stage scan: trained".to_owned());
-        let weight = match first {
-            Some(first) => {
-                let network = Weights::fixed(trained.clone(), device)?;
-                let network = Scan::new(config.clone(), &network.root())?;
-                let sides = Sides::new(&pairs, (&texts, &images, &inputs.read));
-                self.best_weight(&network, &first, &sides)?
-            }
-            None => settings.weight.or_usual(),
-        };
-        self.save_scan(&trained, &config, [&inputs.fingerprint, &reading.fingerprint], weight)?;
-        Ok(inputs.skipped)
+        Ok((config, trained))
     }
 
-    fn save_scan(
-        &mut self,
-        trained: &Tensors,
-        config: &ScanConfig,
-        [image, text]: [&str; 2],
-        weight: f64,
-    ) -> Result<()> {
+    /// Saves it with the weight that the settings ask for. `on`: the fingerprints of what it reads images and texts with.
+    fn save_scan(&mut self, trained: &(ScanConfig, Tensors), on: [&str; 2]) -> Result<()> {
+        let (config, tensors) = trained;
         let settings = &self.settings.scan;
-        let backbones = [(settings.backbone.as_str(), image), (settings.text.as_str(), text)];
-        let saved = (weight, self.precision());
-        self.model.scan = Some(ScanFile::save(self.run.dir(), trained, config, backbones, saved)?);
-        self.done(Stage::Scan)
+        let backbones = [(settings.backbone.as_str(), on[0]), (settings.text.as_str(), on[1])];
+        let file = ScanFile::save(self.run.dir(), tensors, config, backbones, self.precision())?;
+        self.model.scan = Some(ScanFile { weight: settings.weight.or_usual(), ..file });
+        Ok(())
     }
 
     /// Photos as the cells of its backbone.
@@ -115,6 +112,7 @@ impl Session<'_> {
     fn words(&mut self, used: &Used) -> Result<Reading> {
         let texts = self.texts(used);
         let (dir, device) = (self.run.dir(), &self.backbones.device);
+        let path = dir.join(SCAN_TOKENIZER);
         if self.settings.scan.text != WORDS {
             let settings = StageSettings {
                 backbone: self.settings.scan.text.clone(),
@@ -127,11 +125,13 @@ impl Session<'_> {
             let words = Words::AsTrained;
             let inputs = text::prepare(&texts, words, &settings, self.backbones, dir, logger)?;
             let (word, fingerprint) = (inputs.config.input, inputs.fingerprint);
+            // That of an earlier scan.
+            let _ = std::fs::remove_file(path);
             return Ok(Reading { views: inputs.views, word, fingerprint });
         }
         let training = texts[..used.training].iter().copied();
         let tokenizer = Tokenizer::from_words(training, self.settings.scan.positions)?;
-        tokenizer.save(&dir.join(SCAN_TOKENIZER))?;
+        tokenizer.save(&path)?;
         let ids = texts.iter().map(|text| tokenizer.ids(text)).collect::<Result<Vec<_>, _>>()?;
         let views = Box::new(WordViews::new(ids, 0.0, device));
         let word = TowerInput::Tokens(tokenizer.vocabulary());

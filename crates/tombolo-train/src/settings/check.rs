@@ -87,6 +87,9 @@ impl ScanSettings {
                 "expected at least 2: a pair needs another beside it",
             ));
         }
+        if !self.temperature.is_finite() || self.temperature <= 0.0 {
+            return Err(invalid("scan.temperature", "expected a number above 0"));
+        }
         if !(0.0..1.0).contains(&self.drop) {
             return Err(invalid("scan.drop", "expected a share, at least 0 and below 1"));
         }
@@ -182,6 +185,7 @@ mod tests {
             "scan.loss=paper",
             "scan.drop=1",
             "scan.weight=-1",
+            "scan.temperature=0",
             "scan.dim=0",
             "image.heads=3",
             "curriculum.groups=[]",

@@ -39,7 +39,7 @@ impl Settings {
             views: Vec::new(),
         };
         let image = StageSettings {
-            backbone: "efficientnet-lite0+efficientnet-lite2+middle+mirror".into(),
+            backbone: "efficientnet-lite0@288+efficientnet-lite2@352+middle+mirror".into(),
             positions: 1024,
             pool_top: 5,
             epochs: 1,

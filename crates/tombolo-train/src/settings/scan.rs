@@ -34,7 +34,8 @@ pub struct ScanSettings {
     pub temperature: f64,
     /// By how much a pair should score above the others, with a triplet loss.
     pub margin: f64,
-    /// Share of the cells that are left out, and of the values of cells and words that are set to 0.
+    /// Share of the cells that are left out, and of the values of cells and of a text network's words that are set to 0. Bare
+    /// patches are moved and lit otherwise instead of being left out.
     pub drop: f64,
     /// How much its score counts beside the first score, which counts 1; by default chosen on the validation split, for the
     /// model that it is put beside.

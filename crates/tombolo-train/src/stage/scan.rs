@@ -143,7 +143,10 @@ impl Training<'_> {
         rng: &mut ChaCha8Rng,
     ) -> Result<Tensor> {
         let (images, texts) = lessons.captions.pairs(items, pairs.training_texts, rng);
-        let cells = pairs.images.view(&images, rng)?.values;
+        let cells = match self.settings.drop > 0.0 {
+            true => pairs.images.view(&images, rng)?.values,
+            false => pairs.images.whole(&images)?.values,
+        };
         let regions = self.scan.regions(&self.thinned(cells, rng)?)?;
         let mut texts = pairs.texts.whole(&texts)?;
         if matches!(self.scan.config().word, TowerInput::Vectors(_)) {

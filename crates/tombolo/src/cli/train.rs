@@ -127,7 +127,11 @@ fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, Stri
         }
         [stage, _] if arguments.stages.is_some() => {
             let message = format!("stage {stage} and --stages: expected one of them, found both");
-            Err(Misuse::new(message, "leave out the word before the data set, or --stages").into())
+            Err(Misuse::new(
+                message,
+                "leave out the word before the data set, or --stages (and TOMBOLO_STAGES)",
+            )
+            .into())
         }
         [stage, dataset] => {
             let stage = stage.parse::<Stage>().map_err(|message| {

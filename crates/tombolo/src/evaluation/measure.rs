@@ -1,5 +1,6 @@
 //! Metrics of a model on a split, and of its perturbations.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -98,7 +99,9 @@ pub fn evaluate(
         .iter()
         .map(|&perturbation| subject.perturbed(perturbation, protocol.seed))
         .collect::<anyhow::Result<_>>()?;
-    let caveats = model::caveats(encoder.model().file()).map(str::to_owned).collect();
+    let of_judge = protocol.judge.iter().flat_map(|judge| judge.caveats().iter().copied());
+    let caveats: BTreeSet<&str> = model::caveats(encoder.model().file()).chain(of_judge).collect();
+    let caveats = caveats.into_iter().map(str::to_owned).collect();
     let model = model.to_owned();
     Ok(Evaluation { model, measured, category, perturbations, vectors, rankings, caveats })
 }

@@ -89,14 +89,17 @@ fn the_means_over_folds_are_in_every_file() {
         .iter()
         .flat_map(|(colour, _)| PLACES.map(|place| format!("{colour}-{place}.png")))
         .collect();
+    let many = dir.path().join("many");
+    std::fs::create_dir(&many).unwrap();
     let image = |i: usize| {
-        let name = &photos[i % photos.len()];
-        json!({ "filename": name, "split": "test", "sentences": [{ "raw": format!("{name} {i}") }] })
+        let (photo, name) = (&photos[i % photos.len()], format!("{i}.png"));
+        std::fs::copy(dir.path().join("photos").join(photo), many.join(&name)).unwrap();
+        json!({ "filename": name, "split": "test", "sentences": [{ "raw": format!("{photo} {i}") }] })
     };
     let images: Vec<Value> = (0..2_000).map(image).collect();
     let set = json!({ "dataset": "drawn", "images": images });
     std::fs::write(dir.path().join("many.json"), set.to_string()).unwrap();
-    let [first, second] = [1, 2].map(|n| format!("karpathy:many.json,images=photos,fold={n}"));
+    let [first, second] = [1, 2].map(|n| format!("karpathy:many.json,images=many,fold={n}"));
     let eval = ["eval", &first, &second, "--model", "model", "--out", "results/"];
     assert_status(&run(dir.path(), &eval), 0);
     let read = |name: &str| std::fs::read_to_string(dir.path().join("results").join(name)).unwrap();

@@ -135,8 +135,34 @@ fn its_weight_is_the_best_on_the_validation_split_beside_the_model() {
 }
 
 #[test]
+fn a_killed_run_of_several_stages_keeps_what_its_map_reached() {
+    let dir = copy_of_trained();
+    let settings = SETTINGS.into_iter().flat_map(|setting| ["--set", setting]);
+    let stages = ["train", "csv:captions.csv", "--config", "settings.toml", "--model", "model"];
+    let stages = stages.into_iter().chain(["--stages", "map,scan", "--out", "killed"]);
+    train_under_kills(dir.path(), &stages.chain(settings).collect::<Vec<_>>(), "killed");
+    let text = std::fs::read_to_string(dir.path().join("killed/model.toml")).unwrap();
+    let model: toml::Table = text.parse().unwrap();
+    for metric in ["val.rsum", "val.judged.rsum"] {
+        assert!(model["metrics"].get(metric).is_some(), "{metric}: {text}");
+    }
+}
+
+#[test]
+fn a_weight_that_is_given_is_kept_and_an_old_result_is_not() {
+    let dir = copy_of_trained();
+    assert_status(&run(dir.path(), &train(&["--model", "model", "--set", "scan.epochs=1"])), 0);
+    let given = ["--model", "model", "--set", "scan.epochs=1", "--set", "scan.weight=3"];
+    assert_status(&run(dir.path(), &train(&given)), 0);
+    let model = std::fs::read_to_string(dir.path().join("model/model.toml")).unwrap();
+    assert!(model.contains("weight = 3.0") && !model.contains("judged"), "{model}");
+}
+
+#[test]
 fn words_may_be_those_of_a_text_network() {
     let dir = copy_of_trained();
+    // Its words were learned, and a run before left them.
+    assert_status(&run(dir.path(), &train(&["--out", "judge", "--set", "scan.epochs=1"])), 0);
     let tiny = format!("scan.text=dir:{}/../../parity/blip/tiny", env!("CARGO_MANIFEST_DIR"));
     let few = ["--out", "judge", "--set", &tiny, "--set", "scan.epochs=2"];
     assert_status(&run(dir.path(), &train(&few)), 0);
@@ -162,7 +188,7 @@ fn a_run_without_a_judge_is_refused_with_the_way_to_one() {
     let kept = std::fs::read(&words).unwrap();
     std::fs::write(&words, [&kept[..], b"\n"].concat()).unwrap();
     let search = ["search", "red", "--library", "lib", "--rerank", "judge"];
-    assert_fails(&run(dir.path(), &search), 2, "words", "");
+    assert_fails(&run(dir.path(), &search), 2, "scan-tokenizer.json", "train it anew");
     std::fs::write(&words, kept).unwrap();
     let swapped = dir.path().join("judge/scan.safetensors");
     let other = ["--out", "other", "--seed", "1"];

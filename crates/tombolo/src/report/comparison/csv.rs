@@ -46,9 +46,16 @@ pub fn table(comparison: &Comparison) -> anyhow::Result<String> {
     }
     for (model, mean) in comparison.means() {
         let text = |name: &str| mean[name].as_str().unwrap_or(model).to_owned();
-        let [none, changed, of] = <[String; 3]>::default();
-        let split = comparison.protocol.split.to_string();
-        mean_lines(&mut writer, &[text("dataset"), split, text("model"), none, changed, of], mean)?;
+        let key = |perturbation: &str, counts: [String; 2]| {
+            let [changed, of] = counts;
+            let split = comparison.protocol.split.to_string();
+            [text("dataset"), split, text("model"), perturbation.to_owned(), changed, of]
+        };
+        mean_lines(&mut writer, &key("", Default::default()), mean)?;
+        for (name, perturbed) in mean["perturbations"].as_object().into_iter().flatten() {
+            let counts = ["changed", "of"].map(|count| perturbed[count].to_string());
+            mean_lines(&mut writer, &key(name, counts), perturbed)?;
+        }
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error())?;
     Ok(String::from_utf8(bytes)?)
