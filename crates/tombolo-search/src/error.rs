@@ -258,7 +258,8 @@ impl SearchError {
             }
             Self::ForeignCollection { .. } => "copy the library to a collection of another name",
             Self::Cluster { .. } => {
-                "is Milvus running at that address? A copy that was cut off goes on when it is started again"
+                "is Milvus running at that address, and does it ask for a token or for TLS (TOMBOLO_MILVUS_TOKEN, TOMBOLO_MILVUS_TLS, TOMBOLO_MILVUS_CA)? \
+                 A copy that was cut off goes on when it is started again"
             }
             Self::Inexpressible { .. } => "leave out the zero byte",
             Self::TooMany { .. } => "filter more, or leave out the order by time",

@@ -31,7 +31,7 @@ mod library;
 mod retriever;
 
 #[cfg(feature = "milvus")]
-pub use cluster::{Cluster, Copied, Origin};
+pub use cluster::{Access, Cluster, Copied, Origin, Tls};
 pub use encoder::{BoxError, GalleryMap, ImageEncoder};
 pub use error::SearchError;
 pub use expression::{Expression, ExpressionError, Term};

@@ -8,6 +8,8 @@ use tombolo_models::image::Preprocessing;
 use tombolo_models::map::Map;
 use tombolo_models::model::ImageTower;
 use tombolo_models::pull::Store;
+#[cfg(feature = "milvus")]
+use tombolo_search::{Access, Tls};
 use tombolo_search::{BoxError, GalleryMap, ImageEncoder, Item, Library, Retriever};
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -146,9 +148,28 @@ impl Opened {
 
 #[cfg(feature = "milvus")]
 fn cluster(name: &Path) -> anyhow::Result<Opened> {
-    let cluster = tombolo_search::Cluster::open(&name.to_string_lossy())?;
+    let cluster = tombolo_search::Cluster::open(&name.to_string_lossy(), &access()?)?;
     let model = cluster.model().map(Path::to_owned);
     Ok(Opened { photos: Box::new(cluster), name: name.to_owned(), model })
+}
+
+/// What is shown to a cluster: secrets belong into no command line, so all of it comes from the environment.
+///
+/// # Errors
+/// If `TOMBOLO_MILVUS_TLS` is neither true nor false.
+#[cfg(feature = "milvus")]
+pub fn access() -> anyhow::Result<Access> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let tls = match (variable("TOMBOLO_MILVUS_CA"), variable("TOMBOLO_MILVUS_TLS").as_deref()) {
+        (Some(file), None | Some("true")) => Tls::Authority(file.into()),
+        (None, Some("true")) => Tls::System,
+        (_, None | Some("false")) => Tls::Off,
+        (_, Some(other)) => {
+            let what = format!("TOMBOLO_MILVUS_TLS: expected true or false, found {other}");
+            return Err(Misuse::new(what, "TOMBOLO_MILVUS_CA alone asks for TLS too").into());
+        }
+    };
+    Ok(Access { token: variable("TOMBOLO_MILVUS_TOKEN"), tls })
 }
 
 #[cfg(not(feature = "milvus"))]

@@ -11,6 +11,7 @@ use milvus::v2::prelude::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+use super::access::{Access, Tls};
 use super::address::Address;
 use super::schema::{self, GLANCE, Glance, Photo, VECTOR};
 use crate::SearchError;
@@ -44,14 +45,14 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub(super) fn open(address: Address) -> Result<Self, SearchError> {
+    pub(super) fn open(address: Address, access: &Access) -> Result<Self, SearchError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("cluster")
             .enable_all()
             .build()
             .map_err(|source| SearchError::Io { path: address.to_string().into(), source })?;
-        let config = ConnectConfig::new()
+        let config = config(access)
             .uri(format!("http://{}", address.server))
             .connect_timeout(CONNECT)
             .rpc_timeout(REQUEST)
@@ -212,6 +213,19 @@ pub(super) struct Search<'a> {
     pub(super) offset: usize,
     /// Most rows after them.
     pub(super) limit: usize,
+}
+
+/// Who comes, and over what line; a plain address is changed to an encrypted one where it must be.
+fn config(access: &Access) -> ConnectConfig {
+    let config = match &access.token {
+        Some(token) => ConnectConfig::new().token(token),
+        None => ConnectConfig::new(),
+    };
+    match &access.tls {
+        Tls::Off => config,
+        Tls::System => config.secure(true),
+        Tls::Authority(file) => config.secure(true).ca_certificate(file.to_string_lossy()),
+    }
 }
 
 fn failed(address: &Address, error: Error) -> SearchError {

@@ -14,6 +14,7 @@
 
 #![allow(clippy::result_large_err, reason = "Milvus' own error is large, and is only passed on")]
 
+mod access;
 mod address;
 mod connection;
 mod copy;
@@ -23,5 +24,6 @@ mod passing;
 mod reader;
 mod schema;
 
+pub use access::{Access, Tls};
 pub use copy::Copied;
 pub use reader::{Cluster, Origin};

@@ -6,6 +6,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use tombolo_vectors::{F16Rows, VectorError};
 
+use super::access::Access;
 use super::address::Address;
 use super::connection::{Connection, Query};
 use super::passing::{one_of, quoted};
@@ -57,8 +58,8 @@ impl Cluster {
     ///
     /// # Errors
     /// [`SearchError::Address`]; [`SearchError::NoCollection`], also for one that is not ours; [`SearchError::Cluster`].
-    pub fn open(address: &str) -> Result<Self, SearchError> {
-        let connection = Connection::open(address.parse()?)?;
+    pub fn open(address: &str, access: &Access) -> Result<Self, SearchError> {
+        let connection = Connection::open(address.parse()?, access)?;
         let origin = origin(&connection)?;
         connection.load()?;
         Ok(Self { connection, origin, sample: Mutex::new(None) })
@@ -68,9 +69,13 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`Cluster::open`]; [`SearchError::OtherModel`] or [`SearchError::OtherMap`] if it holds others.
-    pub fn open_or_create(address: &str, origin: &Origin) -> Result<Self, SearchError> {
+    pub fn open_or_create(
+        address: &str,
+        origin: &Origin,
+        access: &Access,
+    ) -> Result<Self, SearchError> {
         let address: Address = address.parse()?;
-        let connection = Connection::open(address)?;
+        let connection = Connection::open(address, access)?;
         let found = match self::origin(&connection) {
             Err(SearchError::NoCollection { .. }) => {
                 connection.create(origin.dim, properties(origin))?;

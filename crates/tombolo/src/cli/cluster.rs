@@ -15,7 +15,7 @@ use super::library::say;
 use super::terminal::Terminal;
 #[cfg(feature = "milvus")]
 use crate::{
-    library::{ImageSide, Opened},
+    library::{ImageSide, Opened, access},
     model::Encoder,
 };
 #[cfg(feature = "milvus")]
@@ -35,7 +35,7 @@ pub fn staging(address: &str, shard: Option<Shard>) -> anyhow::Result<PathBuf> {
 /// Makes sure that a cluster answers, before hours are spent on what it is to hold.
 #[cfg(feature = "milvus")]
 pub fn reach(address: &str) -> anyhow::Result<()> {
-    match Cluster::open(address) {
+    match Cluster::open(address, &access()?) {
         Ok(_) | Err(SearchError::NoCollection { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -66,7 +66,7 @@ pub fn copy(
         dim: map.dim(),
         model: Some(std::path::absolute(encoder.model().dir())?),
     };
-    let cluster = Cluster::open_or_create(to, &origin)?;
+    let cluster = Cluster::open_or_create(to, &origin, &access()?)?;
     terminal.begin("photos", Some(library.len()? as u64));
     let progress = &mut |done: usize, _| terminal.advance(done as u64, None);
     let copied = cluster.copy(&library, &map, shard, progress)?;

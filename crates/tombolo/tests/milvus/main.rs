@@ -8,6 +8,7 @@
 
 mod answers;
 mod copies;
+mod guarded;
 mod proxy;
 mod served;
 
