@@ -11,7 +11,7 @@ val, and val is what is shown: expect a little less elsewhere. The test split wa
 Unless a row says otherwise, backbones are frozen: all-MiniLM-L6-v2 for captions, which has seen captions like these (its model card), and EfficientNet-Lite,
 trained on ImageNet, for photos. Parts are compared on a **small recipe**, which trains in a fifth of the default's time: photos through Lite0 alone, layers 0 and 6 of MiniLM, one
 layer of the paper's encoder 128 wide, a map of 384 dimensions with 384 inside, 30 epochs. A figure is the mean over seeds, ± half the distance between the best and the worst. *Processor time* is what the
-command used of both cores together, with features cached; on two idle cores the wall time is a little more than half of it. *Trained*
+command used of both cores together, with features cached (–: they were not); on two idle cores the wall time is a little more than half of it. *Trained*
 counts weights moved by a gradient, or solved for.
 """
 
@@ -33,9 +33,10 @@ def figure(results, name, scale=1):
 
 def line(row, results):
     recalls = [figure(results, f"val.{side}.recall@1", 100) for side in ("image_to_text", "text_to_image")]
-    seconds = statistics.fmean(result["seconds"] for result in results)
+    seconds = [result["seconds"] for result in results if result["seconds"] is not None]
+    seconds = f"{statistics.fmean(seconds):.0f} s" if seconds else "–"
     trained = f"{results[0]['parameters'] / 1e6:.1f} M"
-    cells = [row.what, *recalls, figure(results, "val.rsum"), f"{seconds:.0f} s", trained, str(sum(result.get("seeds", 1) for result in results))]
+    cells = [row.what, *recalls, figure(results, "val.rsum"), seconds, trained, str(sum(result.get("seeds", 1) for result in results))]
     return "| " + " | ".join(cells) + " |\n"
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -21,6 +22,11 @@ def processor_seconds():
     """Of all commands that were run and are done."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def features_size():
+    """Bytes of the cache of what backbones said."""
+    return sum(file.stat().st_size for file in Path(os.environ["TOMBOLO_HOME"], "features").glob("*/*"))
 
 
 class Results:
@@ -86,12 +92,13 @@ class Bench:
                    "--seed", str(seed), "--quiet", "--resume", *start, *settings]
         if folder.exists():  # Trained, and cut off before its result was written; or with other settings.
             shutil.rmtree(folder)
-        started = processor_seconds()
+        started, cached = processor_seconds(), features_size()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = processor_seconds() - started
+        # What it takes with features cached is not known of a run that had to make them.
+        seconds = round(processor_seconds() - started, 1) if features_size() == cached else None
         model = tomllib.loads((folder / "model.toml").read_text())
         self.known.add(row, seed, {
-            "metrics": model["metrics"], "seconds": round(seconds, 1), "parameters": measure.parameters(folder, row.stages),
+            "metrics": model["metrics"], "seconds": seconds, "parameters": measure.parameters(folder, row.stages),
             "regularisation": model["training"]["settings"]["map"]["regularisation"]})
 
     def sum_up(self, row):
@@ -102,7 +109,8 @@ class Bench:
         if self.known.of(row, "all") or not all(parts) or not all(member.exists() for member in members):
             return
         print(row.name, file=sys.stderr, flush=True)
-        total = {key: sum(part[key] for part in parts) for key in ("seconds", "parameters")}
+        known = [part["seconds"] for part in parts]
+        total = {"seconds": None if None in known else sum(known), "parameters": sum(part["parameters"] for part in parts)}
         self.known.add(row, "all", {"metrics": measure.ensemble(self.tombolo, self.flickr8k, members), **total})
 
 
