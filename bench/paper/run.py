@@ -53,11 +53,16 @@ class Paper:
         return [result | {"model": names[result["model"]]} for result in results]
 
     def trained(self, name, dataset, *settings):
-        run = self.folder / name
-        needed = any(map(self.wants, ("ours", "perturbed", "fine-grained", "zero-shot")))
-        if needed and not (run / "model.toml").exists():
-            self.run("train", dataset, "--out", run, "--seed", "0", "--resume", *settings)
-        return run
+        """The run of this name, trained anew where it was trained with another command. None if it is not there and no part wants it."""
+        run, asked = self.folder / name, self.folder / f"{name}.asked.json"
+        command = ["train", dataset, "--out", str(run), "--seed", "0", *settings]
+        known = (run / "model.toml").exists() and asked.exists() and json.loads(asked.read_text()) == command
+        if not known and any(map(self.wants, OURS)):
+            shutil.rmtree(run, ignore_errors=True)
+            self.run(*command, "--resume")
+            asked.write_text(json.dumps(command))
+            known = True
+        return run if known else None
 
     def baselines(self):
         """The baselines with weights, and those with random ones, made where they are wanted."""
@@ -73,11 +78,12 @@ class Paper:
 
     def ours(self):
         frozen = ["--set", "text.output=0", "--set", "image.output=0", "--set", "map.kind=cca"]
-        return {
+        trained = {
             "Tombolo, default": self.trained("default", self.flickr8k),
             "Tombolo, closed form": self.trained("closed-form", self.flickr8k, *frozen),
             "VSE++ preset, over Lite0": self.trained("vse", self.flickr8k, "--preset", "vse++", "--set", "image.backbone=efficientnet-lite0"),
         }
+        return trained if all(trained.values()) else {}
 
     def few(self):
         """The first photos of the split, in Karpathy's form."""
@@ -87,6 +93,8 @@ class Paper:
         return f"karpathy:{path},images={self.karpathy.parent / 'images'}"
 
 
+# The parts that our own models are trained for.
+OURS = ("ours", "perturbed", "fine-grained", "zero-shot")
 PARTS = ("random", "baselines", "ours", "perturbed", "fine-grained", "emoji", "zero-shot")
 
 
