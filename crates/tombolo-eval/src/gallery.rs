@@ -20,17 +20,22 @@ pub struct Gallery<'a> {
     pub query_texts: &'a [usize],
 }
 
-/// A gallery that holds its queries and nothing else.
-pub struct QueriesOnly {
-    images: EmbeddingMatrix,
-    texts: EmbeddingMatrix,
-    image_of_text: Vec<usize>,
-    query_images: Vec<usize>,
-    query_texts: Vec<usize>,
+/// A gallery that holds what it is made of.
+pub struct OwnedGallery {
+    /// `[images, dim]`.
+    pub images: EmbeddingMatrix,
+    /// `[texts, dim]`.
+    pub texts: EmbeddingMatrix,
+    /// The image of each text.
+    pub image_of_text: Vec<usize>,
+    /// The images that are queries, each with at least one text.
+    pub query_images: Vec<usize>,
+    /// The texts that are queries.
+    pub query_texts: Vec<usize>,
 }
 
-impl QueriesOnly {
-    /// All of it, each item a query.
+impl OwnedGallery {
+    /// All of it, to be ranked.
     pub fn as_gallery(&self) -> Gallery<'_> {
         Gallery {
             images: &self.images,
@@ -43,26 +48,6 @@ impl QueriesOnly {
 }
 
 impl Gallery<'_> {
-    /// Only the queries, ranked against each other, as the literature does within a split.
-    ///
-    /// # Panics
-    /// If the image of a query text is not a query itself.
-    pub fn queries_only(&self) -> QueriesOnly {
-        let place: HashMap<usize, usize> =
-            self.query_images.iter().enumerate().map(|(place, &image)| (image, place)).collect();
-        QueriesOnly {
-            images: self.images.select(self.query_images),
-            texts: self.texts.select(self.query_texts),
-            image_of_text: self
-                .query_texts
-                .iter()
-                .map(|&t| place[&self.image_of_text[t]])
-                .collect(),
-            query_images: (0..self.query_images.len()).collect(),
-            query_texts: (0..self.query_texts.len()).collect(),
-        }
-    }
-
     /// The metrics of the whole gallery, ranked for each query.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ mod scores;
 pub use calibration::Calibration;
 pub use error::EvalError;
 pub use evaluate::{BothRankings, Retrieval, evaluate};
-pub use gallery::{Gallery, QueriesOnly};
+pub use gallery::{Gallery, OwnedGallery};
 pub use judged::Candidates;
 pub use measure::Measure;
 pub use metrics::{DirectionMetrics, Intervals};

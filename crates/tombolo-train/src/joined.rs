@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tombolo_data::dataset::Dataset;
-use tombolo_eval::{BothRankings, Gallery, Retrieval};
+use tombolo_eval::{BothRankings, OwnedGallery, Retrieval};
 use tombolo_models::map::Map;
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -50,25 +50,9 @@ pub(crate) enum Role {
 
 /// Mapped vectors that are ranked, and the rows of texts and images that each is of.
 pub(crate) struct Ranked {
-    images: EmbeddingMatrix,
-    texts: EmbeddingMatrix,
+    pub(crate) gallery: OwnedGallery,
     pub(crate) image_rows: Vec<usize>,
     pub(crate) text_rows: Vec<usize>,
-    image_of_text: Vec<usize>,
-    query_images: Vec<usize>,
-    query_texts: Vec<usize>,
-}
-
-impl Ranked {
-    pub(crate) fn gallery(&self) -> Gallery<'_> {
-        Gallery {
-            images: &self.images,
-            texts: &self.texts,
-            image_of_text: &self.image_of_text,
-            query_images: &self.query_images,
-            query_texts: &self.query_texts,
-        }
-    }
 }
 
 impl Joined {
@@ -142,7 +126,7 @@ impl Joined {
         images: &EmbeddingMatrix,
     ) -> Result<Option<BothRankings>> {
         let ranked = self.ranked(map, texts, images)?;
-        Ok(ranked.map(|ranked| ranked.gallery().rankings()).transpose()?)
+        Ok(ranked.map(|ranked| ranked.gallery.as_gallery().rankings()).transpose()?)
     }
 
     /// Retrieval of a part of the validation split, ranked against all that the split is ranked against. `role`: of
@@ -154,7 +138,7 @@ impl Joined {
         role: &dyn Fn(usize, usize) -> Role,
     ) -> Result<Option<Retrieval>> {
         let ranked = self.ranked_by_role(map, vectors, role)?;
-        Ok(ranked.map(|ranked| ranked.gallery().retrieval()).transpose()?)
+        Ok(ranked.map(|ranked| ranked.gallery.as_gallery().retrieval()).transpose()?)
     }
 
     /// What the validation split is ranked against, mapped; none if there are no queries.
@@ -197,15 +181,14 @@ impl Joined {
         if query_texts.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Ranked {
+        let gallery = OwnedGallery {
             images: map.map_images(&images.select(&gallery_images))?,
             texts: map.map_texts(&texts.select(&rows))?,
-            image_rows: gallery_images,
-            text_rows: rows,
             image_of_text,
             query_images,
             query_texts,
-        }))
+        };
+        Ok(Some(Ranked { gallery, image_rows: gallery_images, text_rows: rows }))
     }
 
     /// The probability of a match by score, fitted on the even images of the validation split and their

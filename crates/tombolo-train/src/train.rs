@@ -189,15 +189,18 @@ fn check_needs(plan: &Plan<'_>) -> Result<()> {
             }
         }
     }
-    let new_tower = [Stage::Text, Stage::Image].into_iter().find(|&tower| plan.trains(tower));
-    match new_tower.filter(|_| plan.trains(Stage::Joint) && !plan.trains(Stage::Map)) {
-        Some(tower) => {
-            let path = plan.start().to_path_buf();
-            let stages = plan.stages.iter().map(|stage| stage.as_str());
-            let stages: Vec<&str> = stages.filter(|stage| *stage != "joint").collect();
-            let stages = format!("{},map,joint", stages.join(","));
-            Err(TrainError::StaleMap { tower: tower.as_str(), stages, path })
+    check_map_is_not_stale(plan)
+}
+
+/// A new tower makes the map stale that stage joint would move.
+fn check_map_is_not_stale(plan: &Plan<'_>) -> Result<()> {
+    let new = [Stage::Text, Stage::Image].into_iter().filter(|&tower| plan.trains(tower));
+    let new: Vec<&str> = new.map(Stage::as_str).collect();
+    match new.first() {
+        Some(&tower) if plan.trains(Stage::Joint) && !plan.trains(Stage::Map) => {
+            let stages = format!("{},map,joint", new.join(","));
+            Err(TrainError::StaleMap { tower, stages, path: plan.start().to_path_buf() })
         }
-        None => Ok(()),
+        _ => Ok(()),
     }
 }

@@ -94,7 +94,7 @@ impl Session<'_> {
     /// could not read an image that the towers could.
     pub(super) fn weigh(&mut self, first: &First, sides: &Sides<'_>) -> Result<()> {
         let Some(file) = self.model.scan.clone() else { return Ok(()) };
-        let gallery = first.ranked.gallery();
+        let gallery = first.ranked.gallery.as_gallery();
         let ranking = gallery.rankings()?;
         let candidates = gallery.candidates(TOP)?;
         // As it was stored.
