@@ -14,7 +14,7 @@ import measure
 import report
 import rows
 
-# The seeds that a figure is the mean over, and whose models are summed.
+# The seeds that a figure is the mean over.
 SEEDS = (0, 1, 2)
 
 
@@ -103,9 +103,8 @@ class Bench:
 
     def sum_up(self, row):
         """The figures of an ensemble, where its members' runs are there."""
-        member = rows.named(row.ensemble)
-        parts = [self.known.of(member, seed) for seed in SEEDS]
-        members = [self.folder(row.ensemble, seed) for seed in SEEDS]
+        parts = [self.known.of(rows.named(name), seed) for name, seed in row.ensemble]
+        members = [self.folder(name, seed) for name, seed in row.ensemble]
         if self.known.of(row, "all") or not all(parts) or not all(member.exists() for member in members):
             return
         print(row.name, file=sys.stderr, flush=True)
