@@ -143,3 +143,38 @@ fn vit_matches_transformers_at_two_sizes() {
 fn dinov2_matches_transformers_at_two_sizes() {
     check_vit("vit/dinov2");
 }
+
+/// What loading a copy of a golden model says where a field of its settings has another value.
+fn with_field(
+    dir: &str,
+    field: &str,
+    value: usize,
+    load: impl Fn(&Path) -> Option<String>,
+) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(golden(dir).join("model.safetensors"), folder.path().join("model.safetensors"))
+        .unwrap();
+    let config = std::fs::read(golden(dir).join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    config[field] = value.into();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    load(folder.path()).unwrap_or_else(|| panic!("{dir} with {field} {value} is no network"))
+}
+
+#[test]
+fn backbones_that_are_no_network_or_half_of_one_are_refused_by_name() {
+    let vit = |dir: &Path| Vit::load(dir, &Device::Cpu).err().map(|error| error.to_string());
+    let bert = |dir: &Path| Bert::load(dir, &Device::Cpu).err().map(|error| error.to_string());
+    for dir in ["vit/vit", "vit/dinov2"] {
+        for (field, value) in [("patch_size", 0), ("patch_size", 64), ("num_attention_heads", 5)] {
+            let said = with_field(dir, field, value, vit);
+            assert!(said.contains(field), "{said}");
+        }
+        let said = with_field(dir, "num_hidden_layers", 1, vit);
+        assert!(said.contains("encoder.layer.1"), "{said}");
+    }
+    assert!(
+        with_field("bert/tiny", "num_attention_heads", 0, bert).contains("num_attention_heads")
+    );
+    assert!(with_field("bert/tiny", "num_hidden_layers", 1, bert).contains("encoder.layer.1"));
+}

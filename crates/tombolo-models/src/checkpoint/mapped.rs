@@ -55,6 +55,17 @@ impl From<Vec<f32>> for Values {
     }
 }
 
+/// Ends of names of tensors that are computed or left from training, whatever a file holds in them.
+const WITHOUT_USE: [&str; 7] = [
+    "position_ids",
+    "attn_mask",
+    "num_batches_tracked",
+    "token_type_ids",
+    ".mask_token",
+    ".pooler.dense.weight",
+    ".pooler.dense.bias",
+];
+
 /// A tensor: name, shape, elements.
 pub(crate) type Named = (String, Vec<usize>, Values);
 
@@ -171,11 +182,38 @@ impl MappedTensors {
         self.tensors.contains_key(name)
     }
 
-    /// The names that start with `prefix` and were never asked for.
-    pub fn left_over(&self, prefix: &str) -> Vec<String> {
+    /// Refuses tensors under these prefixes that were never asked for, but for those that are computed or left from
+    /// training, and those with `unread` in their names where it is not empty: the file is then of another network than
+    /// its settings say.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Extra`].
+    pub fn expect_no_others(&self, prefixes: &[&str], unread: &str) -> Result<(), CheckpointError> {
         let taken = self.taken.borrow();
-        let names = self.tensors.keys().filter(|name| name.starts_with(prefix));
-        names.filter(|name| !taken.contains(*name)).cloned().collect()
+        let under = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let left = |name: &str| !unread.is_empty() && name.contains(unread);
+        self.refuse(|name| under(name) && !left(name) && !taken.contains(name))
+    }
+
+    /// Refuses tensors whose names begin with none of these prefixes, but for those that are computed or left from training.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Extra`].
+    pub fn expect_only(&self, prefixes: &[&str]) -> Result<(), CheckpointError> {
+        self.refuse(|name| !prefixes.iter().any(|prefix| name.starts_with(prefix)))
+    }
+
+    fn refuse(&self, extra: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
+        let useless = |name: &str| WITHOUT_USE.iter().any(|end| name.ends_with(end));
+        let names = self.tensors.keys().filter(|name| extra(name) && !useless(name));
+        let names: Vec<&String> = names.collect();
+        match names.first() {
+            None => Ok(()),
+            Some(first) => {
+                let (path, first) = (self.path.clone(), (*first).clone());
+                Err(CheckpointError::Extra { path, count: names.len(), first })
+            }
+        }
     }
 
     /// Whether any name starts with `prefix`.
@@ -183,7 +221,7 @@ impl MappedTensors {
         self.tensors.keys().any(|name| name.starts_with(prefix))
     }
 
-    /// The values of one tensor, which must have as many elements as `shape` and the same first dimension.
+    /// The values of one tensor, which must have this shape.
     ///
     /// # Errors
     /// [`CheckpointError::Missing`] (with the nearest names in the hint) or [`CheckpointError::Shape`].
@@ -193,7 +231,7 @@ impl MappedTensors {
             let others = similar(self.tensors.keys(), name);
             return Err(CheckpointError::Missing { path: path(), name: name.to_owned(), others });
         };
-        if found.first() != shape.first() || values.len() != shape.iter().product::<usize>() {
+        if found != shape {
             let (expected, found) = (shape.to_vec(), found.clone());
             return Err(CheckpointError::Shape {
                 path: path(),

@@ -37,6 +37,18 @@ pub(crate) struct Shape {
     pub mask: Mask,
 }
 
+impl Shape {
+    /// What is wrong with it, if no layer has it.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let Self { hidden, heads, .. } = *self;
+        (heads == 0 || !hidden.is_multiple_of(heads)).then(|| {
+            format!(
+                "num_attention_heads: expected a divisor of hidden_size {hidden}, found {heads}"
+            )
+        })
+    }
+}
+
 /// What the parts of a layer are called in a checkpoint, below the layer.
 pub(crate) struct Names {
     /// Of query, key and value, or of the three stacked.

@@ -39,17 +39,52 @@ pub(crate) fn siglip(size: usize) -> Preprocess {
 /// # Errors
 /// If a file is malformed or asks for what is not supported.
 pub(crate) fn read(dir: &Path, default: Preprocess) -> Result<Preprocess> {
+    match find(dir)? {
+        Some((path, processor)) => processor.preprocess(&path, default),
+        None => Ok(default),
+    }
+}
+
+/// What the user should be told of a directory's settings: fields that nothing here knows.
+///
+/// # Errors
+/// If the file is malformed.
+pub(crate) fn warnings(dir: &Path) -> Result<Vec<String>> {
+    let Some((path, processor)) = find(dir)? else { return Ok(Vec::new()) };
+    let unknown = processor.others.keys().filter(|name| !WITHOUT_BEARING.contains(&name.as_str()));
+    Ok(unknown
+        .map(|name| format!("{}: `{name}` is not known and not followed", path.display()))
+        .collect())
+}
+
+/// The settings of a directory's image processor, and their file.
+fn find(dir: &Path) -> Result<Option<(PathBuf, Processor)>> {
     let path = dir.join("preprocessor_config.json");
     if path.exists() {
-        return settings::read_json::<Processor>(&path)?.preprocess(&path, default);
+        return Ok(Some((path.clone(), settings::read_json(&path)?)));
     }
     let path = dir.join("processor_config.json");
-    let both: Both = match path.exists() {
-        true => settings::read_json(&path)?,
-        false => return Ok(default),
-    };
-    both.image_processor.map_or(Ok(default), |processor| processor.preprocess(&path, default))
+    if !path.exists() {
+        return Ok(None);
+    }
+    let both: Both = settings::read_json(&path)?;
+    Ok(both.image_processor.map(|processor| (path, processor)))
 }
+
+/// Fields with no bearing on pixels: names of classes, forms of output, and what pictures in RGB have already.
+const WITHOUT_BEARING: [&str; 11] = [
+    "_valid_processor_keys",
+    "data_format",
+    "default_to_square",
+    "device",
+    "disable_grouping",
+    "do_convert_rgb",
+    "feature_extractor_type",
+    "image_processor_type",
+    "input_data_format",
+    "processor_class",
+    "return_tensors",
+];
 
 /// `processor_config.json`: the processors of texts and of pictures.
 #[derive(Deserialize)]
@@ -69,6 +104,8 @@ struct Processor {
     image_mean: Option<[f32; 3]>,
     image_std: Option<[f32; 3]>,
     resample: Option<u8>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -184,6 +221,15 @@ mod tests {
         std::fs::write(folder.path().join("processor_config.json"), text).unwrap();
         assert_eq!(read(folder.path(), siglip(224)).unwrap(), siglip(48));
         assert_eq!(read(Path::new("nowhere"), siglip(224)).unwrap(), siglip(224));
+    }
+
+    #[test]
+    fn fields_that_nothing_knows_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("preprocessor_config.json");
+        std::fs::write(&path, r#"{"size": 32, "do_convert_rgb": true, "do_pad": true}"#).unwrap();
+        let told = warnings(folder.path()).unwrap();
+        assert!(told.len() == 1 && told[0].contains("`do_pad`"), "{told:?}");
     }
 
     #[test]

@@ -102,8 +102,14 @@ impl VitConfig {
             "use_swiglu_ffn: only the plain MLP is supported".into()
         } else if self.hidden_act != "gelu" {
             format!("hidden_act: expected `gelu`, found `{}`", self.hidden_act)
+        } else if self.patch_size == 0 || self.patch_size > self.image_size {
+            let (most, found) = (self.image_size, self.patch_size);
+            format!("patch_size: expected 1 to {most}, the picture's side, found {found}")
         } else {
-            return Ok(());
+            match self.encoder().fault() {
+                None => return Ok(()),
+                Some(fault) => fault,
+            }
         };
         Err(ModelError::Settings { path: path.into(), reason })
     }
@@ -124,7 +130,7 @@ impl Vit {
     /// Loads `config.json` and `model.safetensors` of a directory.
     ///
     /// # Errors
-    /// If a file is missing or malformed, of another architecture, or lacks a tensor.
+    /// If a file is missing or malformed, of another architecture, or lacks a tensor or has one too many.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
         let path = dir.join("config.json");
         let config: VitConfig = settings::read_json(&path)?;
@@ -146,6 +152,7 @@ impl Vit {
         let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
         let encoder = Encoder::new(config.encoder(), layers, device)?;
         let norm = Norm::read(&tensors, &format!("{prefix}layernorm"), hidden, eps)?;
+        tensors.expect_no_others(&[prefix], "")?;
         Ok(Self { config, class, positions, patches, encoder, norm, device: device.clone() })
     }
 
@@ -211,7 +218,7 @@ pub(crate) fn patch_projection(
     biased: bool,
 ) -> Result<FrozenLinear, CheckpointError> {
     let taps = patch * patch;
-    let weight = tensors.get(&format!("{name}.weight"), &[hidden, 3 * taps])?;
+    let weight = tensors.get(&format!("{name}.weight"), &[hidden, 3, patch, patch])?;
     let mut flat = vec![0.0; weight.len()];
     for (index, value) in weight.iter().enumerate() {
         let (h, rest) = (index / (3 * taps), index % (3 * taps));

@@ -47,6 +47,19 @@ pub struct BertConfig {
 }
 
 impl BertConfig {
+    /// `config.json` of a directory.
+    ///
+    /// # Errors
+    /// If it cannot be read, or makes no network.
+    fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("config.json");
+        let config: Self = settings::read_json(&path)?;
+        match config.encoder().fault() {
+            None => Ok(config),
+            Some(reason) => Err(ModelError::Settings { path, reason }),
+        }
+    }
+
     pub(crate) fn encoder(&self) -> Shape {
         Shape {
             hidden: self.hidden_size,
@@ -149,12 +162,14 @@ impl Bert {
     /// Loads `config.json` and `model.safetensors` of a directory. A token's vector is the output of the last layer.
     ///
     /// # Errors
-    /// If a file is missing or malformed, or lacks a tensor.
+    /// If a file is missing or malformed, or lacks a tensor or has one too many.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let config: BertConfig = settings::read_json(&dir.join("config.json"))?;
+        let config = BertConfig::read(dir)?;
         let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
         let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
-        Self::from_tensors(&tensors, prefix, config, 0, device)
+        let bert = Self::from_tensors(&tensors, prefix, config, 0, device)?;
+        tensors.expect_no_others(&[prefix], "")?;
+        Ok(bert)
     }
 
     /// The encoder whose tensors' names begin with `prefix`, whose texts begin at position `first`: that is 0 in BERT
@@ -216,7 +231,7 @@ impl Bert {
         read: Option<&[usize]>,
         trained: usize,
     ) -> Result<(LayersConfig, Tensors)> {
-        let config: BertConfig = settings::read_json(&dir.join("config.json"))?;
+        let config = BertConfig::read(dir)?;
         let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
         let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
         let layers = config.num_hidden_layers;

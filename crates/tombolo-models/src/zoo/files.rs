@@ -4,22 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::open_clip;
 use super::settings::Settings;
-use crate::checkpoint::{CheckpointError, MappedTensors};
+use crate::checkpoint::MappedTensors;
 use crate::error::{ModelError, Result};
+use crate::settings::read_json;
 
 /// Weights in Hugging Face's layout, best first.
 const WEIGHTS: [&str; 3] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"];
-
-/// Ends of names of tensors that are computed or left from training, whatever a file holds in them.
-const WITHOUT_USE: [&str; 6] = [
-    "position_ids",
-    "attn_mask",
-    "num_batches_tracked",
-    "token_type_ids",
-    ".pooler.dense.weight",
-    ".pooler.dense.bias",
-];
 
 /// How a directory names things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +22,13 @@ pub(crate) enum Layout {
 }
 
 impl Layout {
-    /// The layout of a directory, if it has one: Hugging Face's where both are there.
+    /// The layout of a directory, if it has one: Hugging Face's where both are there, but for a `config.json` that names no
+    /// architecture, as timm writes it beside open_clip's files.
     pub fn of(dir: &Path) -> Option<Self> {
         let has = |name: &str| dir.join(name).exists();
-        if has("config.json") && WEIGHTS.iter().any(|name| has(name)) {
+        if has(open_clip::CONFIG) && has("config.json") && !names_architecture(dir) {
+            Some(Self::OpenClip)
+        } else if has("config.json") && WEIGHTS.iter().any(|name| has(name)) {
             Some(Self::HuggingFace)
         } else if has(open_clip::CONFIG) {
             Some(Self::OpenClip)
@@ -68,6 +62,12 @@ impl Layout {
     }
 }
 
+fn names_architecture(dir: &Path) -> bool {
+    let config = read_json::<serde_json::Value>(&dir.join("config.json"));
+    // What cannot be read is told by who reads it for its settings.
+    config.is_ok_and(|config| config["model_type"].is_string())
+}
+
 /// A directory of a model, opened: its settings and its tensors, those of safetensors files not read yet.
 pub(crate) struct Files {
     /// What the model is.
@@ -80,7 +80,7 @@ impl Files {
     /// Opens the weights that go with settings.
     ///
     /// # Errors
-    /// If a file is missing or malformed.
+    /// If a file is missing or malformed, or holds tensors that the architecture has not.
     pub fn open(layout: Layout, settings: Settings) -> Result<Self> {
         let path = layout.weights(&settings.dir)?;
         let tensors = match path.extension().is_some_and(|ending| ending == "json") {
@@ -91,6 +91,8 @@ impl Files {
             Layout::HuggingFace => tensors,
             Layout::OpenClip => open_clip::translated(tensors)?,
         };
+        // What is under none of these belongs to no half: an adapter, say, without which the vectors are others.
+        tensors.expect_only(settings.architecture.tensors)?;
         Ok(Self { settings, tensors })
     }
 
@@ -108,15 +110,6 @@ impl Files {
     /// # Errors
     /// [`CheckpointError::Extra`].
     pub fn expect_no_others_but(&self, unread: &str, prefixes: &[&str]) -> Result<()> {
-        let names = prefixes.iter().flat_map(|prefix| self.tensors.left_over(prefix));
-        let left = |name: &String| !unread.is_empty() && name.contains(unread);
-        let useless =
-            |name: &String| left(name) || WITHOUT_USE.iter().any(|end| name.ends_with(end));
-        let names: Vec<String> = names.filter(|name| !useless(name)).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let path = self.tensors.path().to_owned();
-        Err(CheckpointError::Extra { path, count: names.len(), first: names[0].clone() }.into())
+        Ok(self.tensors.expect_no_others(prefixes, unread)?)
     }
 }

@@ -57,8 +57,8 @@ pub(super) fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Takes each tensor out of a checkpoint in turn, and gives it another shape in turn: `load` must refuse both, by name,
-/// whatever tensor it is, but for those that are `unread`.
+/// Takes each tensor out of a checkpoint in turn, makes it longer, and gives its elements another shape: `load` must refuse
+/// all three, by name, whatever tensor it is, but for those that are `unread`.
 pub(super) fn assert_every_tensor_is_checked(
     dir: &Path,
     unread: impl Fn(&str) -> bool,
@@ -79,9 +79,12 @@ pub(super) fn assert_every_tensor_is_checked(
         let tensor = without.remove(name).unwrap();
         let message = load(&without).expect_err(name).to_string();
         assert!(message.contains(&format!("expected a tensor `{name}`")), "{message}");
-        let longer = [tensor.data, vec![0.0; 1]].concat();
-        without.insert(name.clone(), HostTensor { shape: vec![longer.len()], data: longer });
-        let message = load(&without).expect_err(name).to_string();
-        assert!(message.contains(&format!("tensor `{name}`: expected shape")), "{message}");
+        let longer = [&tensor.data[..], &[0.0]].concat();
+        let turned: Vec<usize> = tensor.shape.iter().rev().copied().chain([1]).collect();
+        for (shape, data) in [(vec![longer.len()], longer), (turned, tensor.data)] {
+            without.insert(name.clone(), HostTensor { shape, data });
+            let message = load(&without).expect_err(name).to_string();
+            assert!(message.contains(&format!("tensor `{name}`: expected shape")), "{message}");
+        }
     }
 }

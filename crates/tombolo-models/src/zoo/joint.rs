@@ -13,7 +13,7 @@ use super::reading::Reader;
 use super::settings::Settings;
 use super::{Grid, ImageHalf, TextHalf};
 use crate::error::{ModelError, Result};
-use crate::image::Preprocessing;
+use crate::image::{Preprocessing, processor};
 
 /// A directory with a jointly trained model in a public layout; its halves are loaded when they are asked for.
 pub struct Joint {
@@ -77,7 +77,10 @@ impl Joint {
     pub fn warnings(&self) -> Vec<String> {
         let path = self.settings.path.display();
         let unknown = self.settings.unknown().into_iter();
-        unknown.map(|field| format!("{path}: `{field}` is not known and not followed")).collect()
+        let unknown =
+            unknown.map(|field| format!("{path}: `{field}` is not known and not followed"));
+        // A malformed file is an error where it is read, which is not here.
+        unknown.chain(processor::warnings(&self.settings.dir).unwrap_or_default()).collect()
     }
 
     /// Loads the half that reads texts.

@@ -149,6 +149,8 @@ pub(crate) struct Architecture {
     /// The sections of `config.json` with all fields that are used, as JSON: what a file leaves out is taken from here,
     /// and what it has beyond is told to the user. `""` is the top.
     pub sections: &'static [(&'static str, &'static str)],
+    /// Beginnings of the names of all tensors that a checkpoint may hold.
+    pub tensors: &'static [&'static str],
     /// Loads the half that reads texts.
     pub text: fn(&Files, &Device) -> Result<Box<dyn TextHalf>>,
     /// Loads the half that sees pictures.

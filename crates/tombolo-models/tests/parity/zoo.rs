@@ -237,6 +237,15 @@ fn tensors_that_are_missing_left_over_or_of_another_shape_are_refused_by_name() 
     });
     assert_eq!(text, None);
     assert!(image.unwrap().contains(name));
+    let name = "adapter.lora_A.weight";
+    let halves = spoilt(|tensors| {
+        let bias = tensors["vision_model.encoder.layers.1.mlp.fc1.bias"].clone();
+        tensors.insert(name.into(), bias);
+    });
+    assert!(halves.iter().all(|half| half.as_ref().unwrap().contains(name)), "{halves:?}");
+    let name = "vision_model.embeddings.patch_embedding.weight";
+    let [_, image] = spoilt(|tensors| tensors.get_mut(name).unwrap().shape = vec![32, 8, 8, 3]);
+    assert!(image.unwrap().contains("[32, 3, 8, 8]"));
     let name = "visual_projection.weight";
     let [_, image] = spoilt(|tensors| {
         let tensor = tensors.get_mut(name).unwrap();

@@ -33,8 +33,7 @@ impl EfficientNet {
         let reader = Reader { tensors, eps: config.batch_norm_eps };
         let name = "vision_model.embeddings";
         let (convolution, norm) = (format!("{name}.convolution"), format!("{name}.batchnorm"));
-        let (weight, bias) =
-            reader.folded(&convolution, &norm, [config.stem(), 3, STEM.kernel * STEM.kernel])?;
+        let (weight, bias) = reader.folded(&convolution, &norm, [config.stem(), 3, STEM.kernel])?;
         let linear = PackedLinear::new(&[&weight], &bias);
         let stem = Stem::new(linear, (STEM.kernel, STEM.stride), STEM.padding);
         let blocks = blocks.iter().enumerate();
@@ -90,13 +89,12 @@ impl Reader<'_> {
             false => None,
         };
         let (kernel, stride) = (block.depthwise.kernel, block.depthwise.stride);
-        let taps = kernel * kernel;
         let (weight, bias) = self.folded(
             &name("depthwise_conv.depthwise_conv"),
             &name("depthwise_conv.depthwise_norm"),
-            [inner, 1, taps],
+            [inner, 1, kernel],
         )?;
-        let weight = transposed(&weight, inner, taps);
+        let weight = transposed(&weight, inner, kernel * kernel);
         let excitation = Excitation {
             reduce: self.biased(&name("squeeze_excite.reduce"), inner, block.squeezed)?,
             expand: self.biased(&name("squeeze_excite.expand"), block.squeezed, inner)?,
@@ -113,15 +111,17 @@ impl Reader<'_> {
         ))
     }
 
-    /// Weight, `[outputs, taps, inputs]`, and bias of a convolution `[outputs, inputs, taps]` with the norm after it.
+    /// Weight, `[outputs, kernel², inputs]`, and bias of a convolution `[outputs, inputs, kernel, kernel]` with the norm
+    /// after it.
     fn folded(
         &self,
         convolution: &str,
         norm: &str,
-        [outputs, inputs, taps]: [usize; 3],
+        [outputs, inputs, kernel]: [usize; 3],
     ) -> Result<(Vec<f32>, Vec<f32>), CheckpointError> {
-        let weight =
-            self.tensors.get(&format!("{convolution}.weight"), &[outputs, inputs * taps])?;
+        let shape = [outputs, inputs, kernel, kernel];
+        let weight = self.tensors.get(&format!("{convolution}.weight"), &shape)?;
+        let taps = kernel * kernel;
         let norm = BatchNorm::read(self.tensors, norm, outputs, self.eps)?;
         let (weight, bias) = norm.folded(&weight, None);
         let rows = weight.chunks_exact(inputs * taps);
@@ -134,7 +134,7 @@ impl Reader<'_> {
         inputs: usize,
         outputs: usize,
     ) -> Result<PackedLinear, CheckpointError> {
-        let weight = self.tensors.get(&format!("{name}.weight"), &[outputs, inputs])?;
+        let weight = self.tensors.get(&format!("{name}.weight"), &[outputs, inputs, 1, 1])?;
         let bias = self.tensors.get(&format!("{name}.bias"), &[outputs])?;
         Ok(PackedLinear::new(&[&weight], &bias))
     }

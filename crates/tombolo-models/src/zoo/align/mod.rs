@@ -39,6 +39,7 @@ pub(crate) const ALIGN: Architecture = Architecture {
                 "batch_norm_momentum": null, "drop_connect_rate": null, "num_hidden_layers": null}"#,
         ),
     ],
+    tensors: &["text_model.", "vision_model.", "text_projection", "temperature"],
     text: text::text,
     image: image::image,
     dim: |settings| Ok(settings.section::<Top>("")?.projection_dim),

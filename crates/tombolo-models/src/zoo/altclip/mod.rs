@@ -25,6 +25,13 @@ pub(crate) const ALTCLIP: Architecture = Architecture {
         ),
         ("vision_config", VISION),
     ],
+    tensors: &[
+        "text_model.",
+        "vision_model.",
+        "text_projection",
+        "visual_projection",
+        "logit_scale",
+    ],
     text: text::text,
     image,
     dim: projection_dim,

@@ -27,6 +27,7 @@ pub(crate) const CLIP: Architecture = Architecture {
         ),
         ("vision_config", VISION),
     ],
+    tensors: TENSORS,
     text,
     image,
     dim: projection_dim,
@@ -37,6 +38,20 @@ pub(crate) const CLIP: Architecture = Architecture {
     preprocess,
     sigmoid: false,
 };
+
+/// Both halves as transformers and as open_clip name them, and the numbers that OpenAI's own files carry.
+const TENSORS: &[&str] = &[
+    "text_model.",
+    "text_projection",
+    "vision_model.",
+    "visual.",
+    "visual_projection",
+    "logit_scale",
+    "logit_bias",
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+];
 
 /// What `vision_config` leaves out, for CLIP and AltCLIP.
 pub(crate) const VISION: &str = r#"{"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,

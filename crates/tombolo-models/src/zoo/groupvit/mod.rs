@@ -40,6 +40,13 @@ pub(crate) const GROUPVIT: Architecture = Architecture {
                 "layer_norm_eps": 1e-5, "assign_eps": 1.0, "assign_mlp_ratio": [0.5, 4]}"#,
         ),
     ],
+    tensors: &[
+        "text_model.",
+        "vision_model.",
+        "text_projection",
+        "visual_projection",
+        "logit_scale",
+    ],
     text: text::text,
     image: image::image,
     dim: |settings| Ok(settings.section::<Top>("")?.projection_dim),

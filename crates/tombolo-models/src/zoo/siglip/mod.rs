@@ -28,6 +28,7 @@ pub(crate) const SIGLIP: Architecture = Architecture {
                 "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6, "vision_use_head": true}"#,
         ),
     ],
+    tensors: &["text_model.", "vision_model.", "logit_scale", "logit_bias"],
     text: text::text,
     image: image::image,
     dim: |settings| text_dim(settings),
