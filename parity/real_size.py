@@ -1,7 +1,8 @@
-"""ALIGN (EfficientNet-B7), GroupViT and BLIP (base, 384 pixels) at their real sizes, with seeded random weights: our vectors, and BLIP's
-probabilities of a match, against those of transformers, and the time that both take.
+"""ALIGN (EfficientNet-B7), AltCLIP (ViT-L/14, XLM-R large), GroupViT, SigLIP (base, 16 pixels a patch), BLIP (base, 384 pixels), and open_clip's
+ViT-B/32 and RN50, at their real sizes, with seeded random weights: our vectors, and BLIP's probabilities of a match, against those of
+transformers or open_clip, and the time that both take.
 
-    cargo build --release && python parity/real_size.py align|groupvit|blip FOLDER [target/release/tombolo]
+    cargo build --release && python parity/real_size.py align|altclip|groupvit|siglip|blip|vit|resnet FOLDER [target/release/tombolo]
 
 writes FOLDER/model, photos and captions beside it, and prints the relative errors (under 1e-4 is asked for) and seconds. Photos are PNG
 files of the size that the model's processor resizes to, so that both sides see the same bytes: a resampled byte that is rounded another
@@ -9,31 +10,38 @@ way moves the vectors of random networks by far more than 1e-4. Both sides decod
 """
 
 import csv
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
+import open_clip
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
-    AlignConfig, AlignModel, BlipConfig, BlipForImageTextRetrieval, BlipTextConfig, GroupViTConfig, GroupViTModel,
-    PreTrainedTokenizerFast,
+    AlignConfig, AlignModel, AltCLIPConfig, AltCLIPModel, BlipConfig, BlipForImageTextRetrieval, BlipTextConfig, GroupViTConfig,
+    GroupViTModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel,
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.efficientnet.image_processing_pil_efficientnet import EfficientNetImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "clip")]
 import real  # noqa: E402
 from zoo import unit  # noqa: E402
 
 PHOTOS, CAPTIONS, BATCH = 8, 64, 8
-SIDES = {"align": 346, "groupvit": 224, "blip": 384}
+SIDES = {"align": 346, "altclip": 224, "groupvit": 224, "siglip": 224, "blip": 384, "vit": 224, "resnet": 224}
+# open_clip's names of its sizes.
+SIZES = {"vit": "ViT-B-32", "resnet": "RN50"}
 
 
 def word_pieces(folder, size):
@@ -105,6 +113,74 @@ def blip(folder, pictures, texts):
     return model, BlipImageProcessorPil(), word_pieces(folder, model.config.text_config.vocab_size)
 
 
+def of_parity(name):
+    """The script that made the small golden files of an architecture: its tokenizer is small, which no vector depends on."""
+    spec = importlib.util.spec_from_file_location(f"{name}_make", Path(__file__).parent / name / "make.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def altclip(folder, pictures, texts):
+    words = of_parity("altclip").tokenizer(folder)
+    text = dict(vocab_size=250_002, hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+                max_position_embeddings=514, project_dim=768)
+    vision = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, image_size=224, patch_size=14)
+    model = AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=vision, projection_dim=768)).eval()
+    randomise(model)
+    return model, CLIPImageProcessorPil(), words
+
+
+def siglip(folder, pictures, texts):
+    made = of_parity("siglip")
+    made.LONGEST = 64
+    words = made.tokenizers(folder, folder)
+    model = SiglipModel(SiglipConfig()).eval()
+    randomise(model)
+
+    def padded(texts, **_):
+        batch = words(texts, padding="max_length", truncation=True, max_length=64, return_tensors="pt")
+        return SimpleNamespace(input_ids=batch.input_ids, attention_mask=None)
+
+    return model, SiglipImageProcessorPil(), padded
+
+
+class OpenClip:
+    """A model of open_clip with the methods of transformers that are called here."""
+
+    def __init__(self, size):
+        self.size, self.model = size, open_clip.create_model(size).eval()
+
+    def save_pretrained(self, folder):
+        config = {"model_cfg": open_clip.get_model_config(self.size), "preprocess_cfg": None}
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        save_file({name: value.contiguous() for name, value in self.model.state_dict().items()}, folder / "open_clip_model.safetensors")
+
+    def get_image_features(self, pixel_values):
+        return SimpleNamespace(pooler_output=self.model.encode_image(pixel_values))
+
+    def get_text_features(self, input_ids, attention_mask):
+        # Its texts are always 77 tokens, filled up with zeros.
+        padded = torch.zeros(len(input_ids), 77, dtype=torch.long)
+        padded[:, : input_ids.shape[1]] = input_ids * attention_mask
+        return SimpleNamespace(pooler_output=self.model.encode_text(padded))
+
+
+def of_open_clip(name):
+    def make(folder, pictures, texts):
+        made, processor, words = OpenClip(SIZES[name]), CLIPImageProcessorPil(), real.tokenizer(folder)
+        randomise(made.model)
+        ids = torch.zeros(BATCH, 77, dtype=torch.long)
+        settle(made.model, image=processor(pictures[:BATCH], return_tensors="pt").pixel_values, text=ids)
+        return made, processor, words
+
+    return make
+
+
+MAKERS = {"align": align, "altclip": altclip, "groupvit": groupvit, "siglip": siglip, "blip": blip, "vit": of_open_clip("vit"),
+          "resnet": of_open_clip("resnet")}
+
+
 def image_vectors(model, pixels):
     if isinstance(model, BlipForImageTextRetrieval):
         return model.vision_proj(model.vision_model(pixel_values=pixels).last_hidden_state[:, 0])
@@ -159,7 +235,7 @@ def main(name, folder, program):
     torch.set_num_threads(os.cpu_count())
     paths, texts = real.photos(folder / "photos", PHOTOS, (SIDES[name], SIDES[name])), real.captions()[:CAPTIONS]
     pictures = [Image.open(path).convert("RGB") for path in paths]
-    model, processor, words = {"align": align, "groupvit": groupvit, "blip": blip}[name](folder / "model", pictures, texts)
+    model, processor, words = MAKERS[name](folder / "model", pictures, texts)
     model.save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
     with open(folder / "captions.csv", "w", newline="") as file:
