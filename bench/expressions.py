@@ -11,6 +11,13 @@ Each is asked for in three ways, beside which stands the first word alone:
     sentence      "A and B"      "A or B"       "A without B"    (words alone)
     product       a · b          a + b − a · b  a · (1 − b)      (of the words' probabilities: what Tombolo does not do)
 
+Then a photo is asked for with a word: three photos that have A and not B for every ordered pair that ten photos have both of, the first by
+their names. Wanted is what has both, or A alone:
+
+    expression    image:PHOTO AND B    image:PHOTO AND NOT B
+    arithmetic    PHOTO --add B        PHOTO --subtract B
+
+The photo itself is left out of what is found.
 Each way is judged by its ranking of all 1,000 photos: mean average precision, and the share of right ones among the first ten.
 """
 
@@ -29,6 +36,7 @@ LABELS = {
     "street": "street road sidewalk", "mountain": "mountain mountains cliff rock rocks",
 }
 LEAST = 10
+PHOTOS = 3
 PRODUCTS = {"A AND B": lambda a, b: a * b, "A OR B": lambda a, b: a + b - a * b, "A AND NOT B": lambda a, b: a * (1 - b)}
 
 
@@ -68,7 +76,8 @@ def main():
         def ranking(*query):
             command = [tombolo, "search", *query, "--library", library, "--top", str(len(images)), "-0", "--exact"]
             found = subprocess.run(command, check=True, capture_output=True).stdout.decode()
-            return [Path(path).name for path in found.split("\0") if path]
+            names = [Path(path).name for path in found.split("\0") if path]
+            return [name for name in names if not any(name in part for part in query)]
 
         @functools.cache
         def probabilities(word):
@@ -80,21 +89,49 @@ def main():
             a, b = probabilities(a), probabilities(b)
             return sorted(a, key=lambda name: -product(a[name], b[name]))
 
-        print(f"model {arguments.model}: mean average precision / right among the first ten, means over pairs of labels\n")
-        print("| set | pairs | expression | arithmetic | sentence | A alone | product |\n|---|---|---|---|---|---|---|")
-        for kind, (pairs, ways) in sets(labels).items():
-            rankings = [functools.partial(lambda way, a, b: ranking(*way(a, b)), way) for way in ways]
-            rankings.append(functools.partial(by_product, PRODUCTS[kind]))
+        def row(kind, pairs, ways):
             cells = []
-            for way in rankings:
+            for way in ways:
                 scores = [judged(way(a, b), wanted) for a, b, wanted in pairs]
                 cells.append(" / ".join(f"{sum(part) / len(part):.3f}" for part in zip(*scores)))
             print(f"| {kind} | {len(pairs)} | {' | '.join(cells)} |", flush=True)
 
+        def ranked(way):
+            return lambda a, b: ranking(*way(a, b))
+
+        print(f"model {arguments.model}: mean average precision / right among the first ten, means over pairs of labels\n")
+        print("| set | pairs | expression | arithmetic | sentence | A alone | product |\n|---|---|---|---|---|---|---|")
+        for kind, (pairs, ways) in sets(labels).items():
+            row(kind, pairs, [*map(ranked, ways), functools.partial(by_product, PRODUCTS[kind])])
+        print("\n| set | queries | expression | arithmetic | photo alone |\n|---|---|---|---|---|")
+        photo = {path.name: str(path) for path in paths}
+        for kind, (queries, ways) in with_photos(labels, photo).items():
+            row(kind, queries, map(ranked, ways))
+
+
+def photos_of(labels):
+    """The photos of each label."""
+    return {label: {name for name, own in labels.items() if label in own} for label in LABELS}
+
+
+def with_photos(labels, photo):
+    """As `sets`, A being a photo that has it."""
+    of = photos_of(labels)
+    asked = [(name, a, b) for a, b in itertools.permutations(LABELS, 2) if len(of[a] & of[b]) >= LEAST and len(of[a] - of[b]) >= LEAST
+             for name in sorted(of[a] - of[b])[:PHOTOS]]
+    alone = lambda name, b: ["--image", photo[name]]
+    return {
+        "photo of A AND B": ([(name, b, of[a] & of[b]) for name, a, b in asked],
+                             [lambda name, b: [f'image:"{photo[name]}" AND {b}'], lambda name, b: ["--image", photo[name], "--add", b], alone]),
+        "photo of A AND NOT B": ([(name, b, of[a] - of[b] - {name}) for name, a, b in asked],
+                                 [lambda name, b: [f'image:"{photo[name]}" AND NOT {b}'], lambda name, b: ["--image", photo[name], "--subtract", b],
+                                  alone]),
+    }
+
 
 def sets(labels):
     """For each kind of set its pairs, each with the photos that belong to it, and the ways to ask for it."""
-    of = {label: {name for name, own in labels.items() if label in own} for label in LABELS}
+    of = photos_of(labels)
     pairs, ordered = list(itertools.combinations(LABELS, 2)), itertools.permutations(LABELS, 2)
     both = {pair: of[pair[0]] & of[pair[1]] for pair in itertools.permutations(LABELS, 2)}
     alone = lambda a, b: [a]

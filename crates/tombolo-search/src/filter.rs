@@ -137,14 +137,20 @@ impl Filter {
     }
 }
 
-/// The beginning of an ISO time, cut after one of its parts.
+/// The beginning of an ISO time, cut after one of its parts, each within what a calendar and a clock have.
 fn is_time(text: &str) -> bool {
     const FORM: &[u8] = b"0000-00-00T00:00:00";
     let fits = |(found, form): (u8, &u8)| match form {
         b'0' => found.is_ascii_digit(),
         other => found == *other,
     };
-    [4, 7, 10, 13, 16, 19].contains(&text.len()) && text.bytes().zip(FORM).all(fits)
+    let in_form = [4, 7, 10, 13, 16, 19].contains(&text.len()) && text.bytes().zip(FORM).all(fits);
+    let limits = [(5, 1..=12), (8, 1..=31), (11, 0..=23), (14, 0..=59), (17, 0..=60)];
+    let possible = |(start, range): &(usize, std::ops::RangeInclusive<u8>)| {
+        text.get(*start..start + 2)
+            .is_none_or(|part| part.parse().is_ok_and(|n| range.contains(&n)))
+    };
+    in_form && limits.iter().all(possible)
 }
 
 #[cfg(test)]
@@ -155,6 +161,7 @@ mod tests {
     fn a_time_may_be_cut_after_any_part() {
         let good = ["2019", "2019-05", "2019-05-31", "2019-05-31T18", "2019-05-31T18:03:59"];
         assert!(good.iter().all(|time| is_time(time)));
+        assert!(!["2020-13-45", "2020-00", "2020-01-01T24"].iter().any(|time| is_time(time)));
         assert!(!["", "19", "2019-5", "31.5.2019", "2019-05-31 18:03"].iter().any(|t| is_time(t)));
     }
 

@@ -56,7 +56,7 @@ impl Finding<'_> {
     fn nearest(&self, query: &[f32]) -> Result<Vec<Glance>, SearchError> {
         let after = match &self.which.after {
             None => f32::INFINITY,
-            Some(Cursor::Score(score, ..)) => *score,
+            Some(Cursor::Score { score, .. }) => *score,
             Some(cursor) => return Err(SearchError::Cursor { found: cursor.to_string() }),
         };
         let wanted = self.top.saturating_add(MARGIN);
@@ -234,8 +234,9 @@ impl Finding<'_> {
             found.into_iter().map(|glance| (glance.id, glance.score)).collect();
         let items = self.cluster.items(&ids)?;
         let scored = items.into_iter().filter_map(|item| Some((scores.remove(&item.id)?, item)));
-        let hits: Vec<Hit> =
-            (1..).zip(scored).map(|(rank, (score, item))| Hit { rank, score, item }).collect();
+        let ranked =
+            (1..).zip(scored).map(|(rank, (score, item))| Hit { rank, score, item, among: 0 });
+        let hits: Vec<Hit> = ranked.collect();
         let next = hits.last().filter(|_| more).map(|hit| hit.cursor(which.order));
         let can_count = which.count && which.filter.is_empty() && which.least.is_none();
         let total = can_count.then(|| self.cluster.connection.count("")).transpose()?;
@@ -255,7 +256,7 @@ fn by_score(found: &mut Vec<Glance>, which: &PageOptions) -> Result<(), SearchEr
     let place = |glance: &Glance| (glance.score, glance.row, glance.path.clone());
     match &which.after {
         None => {}
-        Some(Cursor::Score(score, row, path)) => found.retain(|glance| {
+        Some(Cursor::Score { score, row, path, .. }) => found.retain(|glance| {
             let (s, r, p) = place(glance);
             order((s, r, &p), (*score, *row, path)).is_gt()
         }),
@@ -343,7 +344,7 @@ mod tests {
         let mut found = all.to_vec();
         by_score(&mut found, &which).unwrap();
         assert_eq!(ids(&found), "dcab");
-        which.after = Some(Cursor::Score(0.5, 2, "/a".to_owned()));
+        which.after = Some(Cursor::Score { score: 0.5, row: 2, path: "/a".to_owned(), among: 0 });
         let mut found = all.to_vec();
         by_score(&mut found, &which).unwrap();
         assert_eq!(ids(&found), "b");

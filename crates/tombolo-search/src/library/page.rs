@@ -52,7 +52,7 @@ pub enum Odds {
 pub const TYPICAL_HALF: f32 = 2.5;
 
 /// Log odds a standard deviation.
-pub const TYPICAL_SLOPE: f32 = 2.0;
+pub const TYPICAL_SLOPE: f32 = 1.0;
 
 /// In which order hits come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -103,8 +103,17 @@ pub struct Page {
 /// A place between two hits. What is indexed or forgotten meanwhile moves no other hit over it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cursor {
-    /// After this score, vector row and path.
-    Score(f32, usize, String),
+    /// After this hit.
+    Score {
+        /// Its score.
+        score: f32,
+        /// Its vector row.
+        row: usize,
+        /// Its path.
+        path: String,
+        /// Rows that scores are judged by, as on the page before: those that came since then would change them all.
+        among: usize,
+    },
     /// After this time and id.
     Moment(String, String),
 }
@@ -112,8 +121,8 @@ pub enum Cursor {
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Score(score, row, path) => {
-                write!(f, "score {:08x} {row} {path}", score.to_bits())
+            Self::Score { score, row, path, among } => {
+                write!(f, "score {:08x} {row} {among} {path}", score.to_bits())
             }
             Self::Moment(moment, id) => write!(f, "moment {moment} {id}"),
         }
@@ -124,14 +133,9 @@ impl FromStr for Cursor {
     type Err = SearchError;
 
     fn from_str(text: &str) -> Result<Self, SearchError> {
-        let parts: Vec<&str> = text.splitn(4, ' ').collect();
+        let parts: Vec<&str> = text.splitn(5, ' ').collect();
         let cursor = match parts[..] {
-            ["score", bits, row, path] => u32::from_str_radix(bits, 16)
-                .ok()
-                .map(f32::from_bits)
-                .filter(|score| !score.is_nan())
-                .zip(row.parse().ok())
-                .map(|(score, row)| Self::Score(score, row, path.to_owned())),
+            ["score", bits, row, among, path] => Self::after_score(bits, row, among, path),
             ["moment", moment, id] => Some(Self::Moment(moment.to_owned(), id.to_owned())),
             _ => None,
         };
@@ -139,11 +143,24 @@ impl FromStr for Cursor {
     }
 }
 
+impl Cursor {
+    fn after_score(bits: &str, row: &str, among: &str, path: &str) -> Option<Self> {
+        let score = f32::from_bits(u32::from_str_radix(bits, 16).ok()?);
+        let (row, among, path) = (row.parse().ok()?, among.parse().ok()?, path.to_owned());
+        (!score.is_nan()).then_some(Self::Score { score, row, path, among })
+    }
+}
+
 impl Hit {
     /// The place after this hit, to go on from in this order.
     pub fn cursor(&self, order: Order) -> Cursor {
         match order {
-            Order::Match => Cursor::Score(self.score, self.item.vector_row, self.item.path.clone()),
+            Order::Match => Cursor::Score {
+                score: self.score,
+                row: self.item.vector_row,
+                path: self.item.path.clone(),
+                among: self.among,
+            },
             _ => Cursor::Moment(self.item.moment.clone(), self.item.id.clone()),
         }
     }
@@ -172,10 +189,14 @@ impl Library {
         which: &PageOptions,
     ) -> Result<Page, SearchError> {
         let gallery = self.gallery(snapshot, options)?;
-        let scores = self.scores(wanted, &gallery, snapshot)?;
+        let among = match &which.after {
+            Some(Cursor::Score { among, .. }) => *among,
+            _ => snapshot.raw.rows().len(),
+        };
+        let scores = self.scores(wanted, &gallery, (snapshot, among))?;
         let allowed = self.allowed(snapshot, which)?;
         let (records, condition) = (&self.records(), which.filter.condition());
-        let paging = Paging { records, condition, scores, which, top: options.top };
+        let paging = Paging { records, condition, scores, among, which, top: options.top };
         let total = which.count.then(|| paging.total()).transpose()?;
         let page = match which.order {
             Order::Match => paging.by_score(&allowed),
@@ -184,12 +205,12 @@ impl Library {
         Ok(Page { total, ..page })
     }
 
-    /// A score for each row; log odds for members of a set.
+    /// A score for each row; log odds for members of a set, judged among so many rows.
     fn scores(
         &self,
         wanted: &Wanted,
         gallery: &Gallery,
-        snapshot: &Snapshot,
+        (snapshot, among): (&Snapshot, usize),
     ) -> Result<Vec<f32>, SearchError> {
         let damaged = |source: VectorError| match source {
             VectorError::Dim { expected, found } => {
@@ -204,7 +225,7 @@ impl Library {
             Wanted::Near(query) => scores(query, rows).map_err(damaged),
             Wanted::Members(expression) => {
                 let odds = expression.clone().try_map(&mut |likeness| {
-                    log_odds(&likeness, rows, &snapshot.live).map_err(damaged)
+                    log_odds(&likeness, rows, (&snapshot.live, among)).map_err(damaged)
                 })?;
                 let row = |row| odds.log_odds(&|term: &Vec<f32>| term[row]);
                 Ok((0..rows.len()).into_par_iter().map(row).collect())
@@ -222,16 +243,16 @@ impl Library {
     }
 }
 
-/// Log odds of a match with one term, for every row.
+/// Log odds of a match with one term, for every row; what is typical is so of the first `among` rows.
 fn log_odds(
     likeness: &Likeness,
     rows: &Chain<F16Rows>,
-    live: &Live,
+    (live, among): (&Live, usize),
 ) -> Result<Vec<f32>, VectorError> {
     let mut scores = scores(&likeness.vector, rows)?;
     let (slope, intercept) = match likeness.odds {
         Odds::Calibrated { slope, intercept } => (slope as f32, intercept as f32),
-        Odds::Typical => typical(&scores, live),
+        Odds::Typical => typical(&scores[..among.min(scores.len())], live),
     };
     scores.iter_mut().for_each(|score| *score = slope * *score + intercept);
     Ok(scores)
@@ -260,6 +281,8 @@ struct Paging<'a> {
     records: &'a Records,
     condition: Condition,
     scores: Vec<f32>,
+    /// Rows that the scores were judged by.
+    among: usize,
     which: &'a PageOptions,
     top: usize,
 }
@@ -268,7 +291,7 @@ impl Paging<'_> {
     fn by_score(&self, allowed: &Live) -> Result<Page, SearchError> {
         let after = match &self.which.after {
             None => None,
-            Some(Cursor::Score(score, row, path)) => {
+            Some(Cursor::Score { score, row, path, .. }) => {
                 Some((ScoredRow { row: *row, score: *score }, path.as_str()))
             }
             Some(cursor) => return Err(SearchError::Cursor { found: cursor.to_string() }),
@@ -327,7 +350,8 @@ impl Paging<'_> {
     fn page(&self, mut found: Vec<(f32, Item)>) -> Page {
         let more = found.len() > self.top;
         found.truncate(self.top);
-        let ranked = (1..).zip(found).map(|(rank, (score, item))| Hit { rank, score, item });
+        let among = self.among;
+        let ranked = (1..).zip(found).map(|(rank, (score, item))| Hit { rank, score, item, among });
         let hits: Vec<Hit> = ranked.collect();
         let next = hits.last().filter(|_| more).map(|hit| hit.cursor(self.which.order));
         Page { hits, next, total: None }
@@ -350,12 +374,17 @@ mod tests {
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
         for cursor in [
-            Cursor::Score(-0.123_456_7, 42, "/photos/a b  c.jpg".to_owned()),
+            Cursor::Score {
+                score: -0.123_456_7,
+                row: 42,
+                path: "/photos/a b  c.jpg".to_owned(),
+                among: 60,
+            },
             Cursor::Moment("2019-05-31T18:03:59".to_owned(), "0123456789abcdef".to_owned()),
         ] {
             assert_eq!(cursor.to_string().parse::<Cursor>().unwrap(), cursor);
         }
-        for text in ["", "score", "score zz 1 a", "score 7fc00000 1 a", "moment x"] {
+        for text in ["", "score", "score zz 1 1 a", "score 7fc00000 1 1 a", "moment x"] {
             assert!(text.parse::<Cursor>().is_err(), "{text}");
         }
     }

@@ -23,6 +23,8 @@ pub struct Hit {
     pub score: f32,
     /// The photo.
     pub item: Item,
+    /// Rows of the library that its score was judged by, where it was judged by all: see [`super::Odds::Typical`].
+    pub among: usize,
 }
 
 /// How to search.
@@ -284,7 +286,7 @@ impl Library {
                 if hits.len() == top {
                     return Ok(hits);
                 }
-                hits.push(Hit { rank: hits.len() + 1, score: scored.score, item });
+                hits.push(Hit { rank: hits.len() + 1, score: scored.score, item, among: 0 });
             }
         }
         Ok(hits)

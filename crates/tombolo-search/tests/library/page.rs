@@ -109,15 +109,21 @@ fn pages_hold_every_hit_once() {
 
 #[test]
 fn pages_stay_while_the_library_grows() {
-    let desk = mixed();
-    let library = desk.library();
-    let wanted = Wanted::Near(vector_of([255, 0, 0]).to_vec());
-    let first = page(&library, &wanted, 2, &PageOptions::default());
-    let expected = page(&library, &wanted, 10, &PageOptions::default());
-    desk.paint("photos/crimson.png", [250, 1, 1]);
-    desk.index(&["photos"]);
-    let which = PageOptions { after: first.next, ..Default::default() };
-    assert_eq!(names(&page(&library, &wanted, 10, &which)), names(&expected)[2..]);
+    let near = Wanted::Near(vector_of([255, 0, 0]).to_vec());
+    for wanted in [near, members("red AND NOT blue", ODDS), members("red OR red", Odds::Typical)] {
+        let desk = mixed();
+        let library = desk.library();
+        let first = page(&library, &wanted, 2, &PageOptions::default());
+        let expected = page(&library, &wanted, 10, &PageOptions::default());
+        for red in 240..250 {
+            desk.paint(&format!("photos/crimson-{red}.png"), [red, 1, 1]);
+        }
+        desk.index(&["photos"]);
+        let which = PageOptions { after: first.next, ..Default::default() };
+        let second = page(&library, &wanted, 20, &which);
+        let old = names(&second).into_iter().filter(|name| !name.starts_with("crimson"));
+        assert_eq!(old.collect::<Vec<_>>(), names(&expected)[2..]);
+    }
 }
 
 #[test]
