@@ -45,6 +45,10 @@ impl UnknownPerturbation {
     fn new(found: &str) -> Self {
         let bare = found.split('@').next().unwrap_or_default();
         let names = names();
+        if bare == "images" {
+            let nearest = "`images` takes a strength from 1 to 5, or `all`".to_owned();
+            return Self { found: found.to_owned(), nearest };
+        }
         let near = names
             .iter()
             .map(|name| (strsim::jaro_winkler(name, bare), name))
@@ -57,7 +61,7 @@ impl UnknownPerturbation {
                 )
             }
             Some((_, name)) => format!("did you mean `{name}`?"),
-            None => format!("known are all, texts, images, {}", names.join(", ")),
+            None => format!("known are all, texts, images, images@all, {}", names.join(", ")),
         };
         Self { found: found.to_owned(), nearest }
     }
@@ -67,12 +71,17 @@ impl Perturbation {
     /// All of them, those of images at strength 3.
     pub fn all() -> Vec<Self> {
         let texts = TextPerturbation::ALL.map(Self::Text);
-        let images = ImageKind::ALL.map(|kind| Self::Image(kind.at(Strength::default())));
-        texts.into_iter().chain(images).collect()
+        texts.into_iter().chain(Self::images(&[Strength::default()])).collect()
     }
 
-    /// Perturbations by names between commas: `all`, `texts`, `images`, `char_swap`, `blur`, `blur@5`. One that
-    /// is named twice is there once.
+    /// Those of images at these strengths, kind by kind.
+    fn images(strengths: &[Strength]) -> Vec<Self> {
+        let of = |kind: ImageKind| strengths.iter().map(move |&s| Self::Image(kind.at(s)));
+        ImageKind::ALL.into_iter().flat_map(of).collect()
+    }
+
+    /// Perturbations by names between commas: `all`, `texts`, `images`, `images@5`, `images@all`, `char_swap`, `blur`,
+    /// `blur@5`. One that is named twice is there once.
     ///
     /// # Errors
     /// [`UnknownPerturbation`], with the name that comes nearest.
@@ -82,10 +91,12 @@ impl Perturbation {
             let named = match name {
                 "all" => Self::all(),
                 "texts" => TextPerturbation::ALL.map(Self::Text).to_vec(),
-                "images" => {
-                    Self::all().into_iter().filter(|p| matches!(p, Self::Image(_))).collect()
-                }
-                _ => vec![name.parse()?],
+                "images" => Self::images(&[Strength::default()]),
+                "images@all" => Self::images(&Strength::ALL),
+                _ => match name.strip_prefix("images@").and_then(Strength::parse) {
+                    Some(strength) => Self::images(&[strength]),
+                    None => vec![name.parse()?],
+                },
             };
             for perturbation in named {
                 if !found.contains(&perturbation) {
@@ -149,6 +160,9 @@ mod tests {
         assert_eq!(Perturbation::parse_list("texts,char_swap").unwrap().len(), 14);
         let found = Perturbation::parse_list("images, blur@1,blur").unwrap();
         assert_eq!(found.len(), 7);
+        assert_eq!(Perturbation::parse_list("images@all").unwrap().len(), 30);
+        let strong = Perturbation::parse_list("images@5").unwrap();
+        assert!(strong.len() == 6 && strong.iter().all(|p| p.to_string().ends_with("@5")));
     }
 
     #[test]
@@ -156,7 +170,8 @@ mod tests {
         let error = |name: &str| Perturbation::parse_list(name).unwrap_err().to_string();
         assert!(error("char_swop").ends_with("did you mean `char_swap`?"));
         assert!(error("blur@9").contains("a strength from 1 to 5"));
-        assert!(error("xyz").contains("known are all, texts, images, char_swap"));
+        assert!(error("xyz").contains("known are all, texts, images, images@all, char_swap"));
+        assert!(error("images@6").contains("a strength from 1 to 5"));
         assert!(error("").contains("found ``"));
     }
 }

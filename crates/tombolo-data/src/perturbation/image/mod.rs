@@ -41,6 +41,12 @@ impl Strength {
     /// All of them, weakest first.
     pub const ALL: [Self; 5] = [Self(1), Self(2), Self(3), Self(4), Self(5)];
 
+    /// The strength of a figure.
+    pub(super) fn parse(figure: &str) -> Option<Self> {
+        let figure: usize = figure.parse().ok()?;
+        Self::ALL.into_iter().find(|known| known.0 == figure)
+    }
+
     /// The value of a table that has one for each strength.
     fn of<T: Copy>(self, table: [T; 5]) -> T {
         table[self.0 - 1]
@@ -89,11 +95,10 @@ impl ImagePerturbation {
     /// The perturbation of a name: `blur@5`, or `blur` for `blur@3`.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let (kind, strength) = match name.split_once('@') {
-            Some((kind, strength)) => (kind, strength.parse().ok()?),
-            None => (name, Strength::default().0),
+            Some((kind, strength)) => (kind, Strength::parse(strength)?),
+            None => (name, Strength::default()),
         };
         let kind = ImageKind::ALL.into_iter().find(|known| known.name() == kind)?;
-        let strength = Strength::ALL.into_iter().find(|known| known.0 == strength)?;
         Some(kind.at(strength))
     }
 
