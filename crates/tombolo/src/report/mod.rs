@@ -25,7 +25,7 @@ use tombolo_train::run::PlanFile;
 
 use markup::counted;
 use page::{Page, Recalls};
-pub use table::{perturbation_table, table};
+pub use table::{category_table, perturbation_table, table};
 
 /// Writes `report.html` into a run directory: what was trained, how it went, what it finds. Without a map
 /// there is nothing that it could find, and only parts and curves are told.

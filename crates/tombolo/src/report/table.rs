@@ -32,6 +32,11 @@ pub fn table(retrieval: &Retrieval) -> String {
     format!("{}\n{}", aligned(&rows), summary(retrieval))
 }
 
+/// The same where all that shares a label is an answer.
+pub fn category_table(retrieval: &Retrieval) -> String {
+    format!("where whatever shares a label is an answer:\n{}", table(retrieval))
+}
+
 /// A table of what each perturbation left of the recalls, at most 100 columns wide, in percent.
 pub fn perturbation_table(evaluation: &Evaluation) -> String {
     let percent = |share: f64| format!("{:.1}", 100.0 * share);

@@ -102,6 +102,29 @@ fn several_data_sets_become_a_matrix() {
 }
 
 #[test]
+fn what_shares_a_label_is_an_answer_in_every_file_of_results() {
+    let dir = copy_of_trained();
+    let lines = ["red-left", "red-top", "blue-left"].map(|name| {
+        let label = name.split('-').next().unwrap();
+        format!(
+            r#"{{"image": "photos/{name}.png", "captions": ["{label}"], "labels": ["{label}"], "split": "test"}}"#
+        )
+    });
+    std::fs::write(dir.path().join("labelled.jsonl"), lines.join("\n")).unwrap();
+    let eval = ["eval", "jsonl:labelled.jsonl", "--model", "model", "--out", "results/"];
+    let output = run(dir.path(), &eval);
+    assert_status(&output, 0);
+    assert!(out(&output).contains("where whatever shares a label is an answer"));
+    let read = |name: &str| std::fs::read_to_string(dir.path().join("results").join(name)).unwrap();
+    let results: Value = serde_json::from_str(&read("results.json")).unwrap();
+    let map = &results["evaluations"][0]["category"]["text_to_image"]["map@50"];
+    let line = format!(",text_to_image,category.map@50,{},", map.as_f64().unwrap());
+    assert!(read("results.csv").contains(&line), "{}", read("results.csv"));
+    assert!(read("results.tex").contains("whatever shares a label"));
+    assert!(read("report.html").contains("At the level of categories"));
+}
+
+#[test]
 fn several_results_do_not_fit_one_file() {
     let two = [&EVAL[..], &["--model", "model", "--out", "all.json"]].concat();
     assert_fails(&run(trained(), &two), 2, "all.json", "results/");

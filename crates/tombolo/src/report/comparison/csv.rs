@@ -36,11 +36,14 @@ pub fn table(comparison: &Comparison) -> anyhow::Result<String> {
                 [dataset, split, evaluation.model.clone(), perturbation, changed, of]
             };
             let clean = key(String::new(), Default::default());
-            lines(&mut writer, &clean, &evaluation.measured.retrieval)?;
+            lines(&mut writer, &clean, "", &evaluation.measured.retrieval)?;
+            if let Some(category) = &evaluation.category {
+                lines(&mut writer, &clean, "category.", category)?;
+            }
             for perturbed in &evaluation.perturbations {
                 let counts = [perturbed.changed, perturbed.of].map(|count| count.to_string());
                 let key = key(perturbed.perturbation.to_string(), counts);
-                lines(&mut writer, &key, &perturbed.retrieval)?;
+                lines(&mut writer, &key, "", &perturbed.retrieval)?;
             }
         }
     }
@@ -61,9 +64,11 @@ pub fn table(comparison: &Comparison) -> anyhow::Result<String> {
     Ok(String::from_utf8(bytes)?)
 }
 
+/// The lines of one retrieval; what is `before` each metric's name says of which.
 fn lines(
     writer: &mut csv::Writer<Vec<u8>>,
     key: &Key,
+    before: &str,
     retrieval: &Retrieval,
 ) -> anyhow::Result<()> {
     let sides =
@@ -71,12 +76,13 @@ fn lines(
     for (direction, metrics) in sides {
         for (metric, value, interval) in metrics_of(&serde_json::to_value(metrics)?) {
             let [low, high] = interval.map_or_else(Default::default, |i| i.map(|v| v.to_string()));
+            let metric = format!("{before}{metric}");
             let rest = [direction.to_owned(), metric, value.to_string(), low, high];
             writer.write_record(key.iter().chain(&rest))?;
         }
     }
     let [low, high] = retrieval.rsum_ci95.map(|value| value.to_string());
-    let rest = ["both".to_owned(), "rsum".to_owned(), retrieval.rsum.to_string(), low, high];
+    let rest = ["both".to_owned(), format!("{before}rsum"), retrieval.rsum.to_string(), low, high];
     writer.write_record(key.iter().chain(&rest))?;
     Ok(())
 }

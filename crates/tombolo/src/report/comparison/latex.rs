@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Comparison, OnDataset};
+use super::{Comparison, OnDataset, category as by_category};
 use crate::evaluation::{COLUMNS, Column, DIRECTIONS, recalls};
 
 /// A table a data set; of the perturbations, if there are any; of models × data sets, if there are several; of the means over folds.
@@ -10,6 +10,9 @@ pub fn tables(comparison: &Comparison) -> String {
     let mut text = "% Written by tombolo eval. Needs \\usepackage{booktabs}.\n".to_owned();
     for (result, columns) in comparison.datasets() {
         text.push_str(&metrics(comparison, result, columns));
+        if by_category::is_known(result) {
+            text.push_str(&category(comparison, result));
+        }
         if result.evaluations.iter().any(|evaluation| !evaluation.perturbations.is_empty()) {
             text.push_str(&drops(comparison, result));
         }
@@ -54,6 +57,25 @@ fn metrics(comparison: &Comparison, result: &OnDataset, columns: &[Column]) -> S
         comparison.protocol.split
     );
     table(&format!("l{}r", "r".repeat(2 * count)), &body, &caption)
+}
+
+fn category(comparison: &Comparison, result: &OnDataset) -> String {
+    let titles = DIRECTIONS.iter().flat_map(|_| by_category::METRICS.map(|(name, _)| name));
+    let count = by_category::METRICS.len();
+    let mut body = format!(
+        " & \\multicolumn{{{count}}}{{c}}{{image $\\to$ text}} & \\multicolumn{{{count}}}{{c}}{{text $\\to$ image}} \\\\\n\
+         Model & {} \\\\\n\\midrule\n",
+        titles.collect::<Vec<_>>().join(" & ")
+    );
+    for (name, cells) in by_category::rows(comparison, result) {
+        let _ = writeln!(body, "{} & {} \\\\", escape(name), cells.join(" & "));
+    }
+    let caption = format!(
+        "{}, split {}, in percent: whatever shares a label with a query is an answer.",
+        escape(result.dataset.name()),
+        comparison.protocol.split
+    );
+    table(&format!("l{}", "r".repeat(2 * count)), &body, &caption)
 }
 
 fn drops(comparison: &Comparison, result: &OnDataset) -> String {

@@ -1,5 +1,6 @@
 //! Several models side by side: `results.json`, `results.csv`, `results.tex` and `report.html`.
 
+mod category;
 mod csv;
 mod differences;
 mod drops;

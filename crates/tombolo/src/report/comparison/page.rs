@@ -1,6 +1,6 @@
 //! `report.html`: one page that needs nothing but itself.
 
-use super::{Comparison, OnDataset, differences, drops, gallery, tables};
+use super::{Comparison, OnDataset, category, differences, drops, gallery, tables};
 use crate::evaluation::{Column, Evaluation};
 use crate::report::markup::{counted, escape};
 
@@ -73,6 +73,13 @@ fn dataset(comparison: &Comparison, on: &OnDataset, columns: &[Column]) -> Strin
         tables::counts(on),
         tables::metrics(comparison, columns, on)
     );
+    if category::is_known(on) {
+        html.push_str(&format!(
+            "<section><h2>At the level of categories</h2><p class=\"note\">Whatever shares a label with a query is an answer. \
+             In percent.</p>{}</section>",
+            tables::category(comparison, on)
+        ));
+    }
     if on.evaluations.iter().any(|evaluation| !evaluation.perturbations.is_empty()) {
         html.push_str(&format!(
             "<section><h2>What perturbations cost</h2><p class=\"note\">Share of rsum that is lost when all texts, or all \

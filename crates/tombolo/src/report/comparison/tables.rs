@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::latex::title;
-use super::{Comparison, OnDataset};
+use super::{Comparison, OnDataset, category as by_category};
 use crate::evaluation::{COLUMNS, Column, DIRECTIONS, Direction, recalls};
 use crate::report::markup::{counted, escape, grouped};
 
@@ -81,6 +81,21 @@ pub fn transfer(comparison: &Comparison) -> String {
             let recalls = if is_best { format!("<b>{recalls}</b>") } else { recalls };
             let _ = write!(rows, "<td>{recalls}<small>rsum {:.1}</small></td>", retrieval.rsum);
         }
+        rows.push_str("</tr>");
+    }
+    table(&rows)
+}
+
+/// What is told of each direction where whatever shares a label is an answer; nothing if there are no labels.
+pub fn category(comparison: &Comparison, on: &OnDataset) -> String {
+    let titles = DIRECTIONS.iter().flat_map(|direction| {
+        by_category::METRICS
+            .map(|(name, _)| format!("{}<small>{name}</small>", escape(direction.title())))
+    });
+    let mut rows = head("", titles);
+    for (name, cells) in by_category::rows(comparison, on) {
+        let _ = write!(rows, "<tr><th scope=\"row\">{}</th>", escape(name));
+        cells.iter().for_each(|cell| rows.push_str(&format!("<td>{cell}</td>")));
         rows.push_str("</tr>");
     }
     table(&rows)
