@@ -112,10 +112,11 @@ fn router(state: Shared) -> Router {
         .route("/items/{id}/why", get(items::why))
         .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/models", get(embeddings::models))
-        .route("/metrics", get(status::metrics))
-        .method_not_allowed_fallback(|| async { ApiError::method() })
         .route_layer(from_fn_with_state(Arc::clone(&state), guard::slot))
         .route_layer(from_fn_with_state(Arc::clone(&state), guard::body))
+        // Whoever watches the server must see it when there is no room for anybody else.
+        .route("/metrics", get(status::metrics))
+        .method_not_allowed_fallback(|| async { ApiError::method() })
         .route_layer(from_fn_with_state(Arc::clone(&state), guard::token));
     let open = Router::new()
         .route("/health", get(status::health))

@@ -7,36 +7,50 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
-/// A stream that fails when nothing can be written for so long: a client that asks for large photos and does not read them
-/// would keep its place for ever.
+/// What a client must take in a second on average while there is something to take, in bytes: less than that and it holds its
+/// place for the place's sake.
+const LEAST_RATE: u32 = 16 << 10;
+
+/// A stream that fails when its client takes nothing for so long, or little for long: a client that asks for large photos and
+/// reads them drop by drop would keep its place for ever.
+///
+/// Time that the stream waits for the client is taken from an account, and what the client takes pays into it, a second for
+/// [`LEAST_RATE`] bytes; it never holds more than at the beginning.
 pub struct Patience<T> {
     stream: T,
-    limit: Duration,
-    /// Since when nothing was taken.
-    waiting: Option<Pin<Box<Sleep>>>,
+    most: Duration,
+    left: Duration,
+    /// Since when nothing was taken, and when there is nothing left to wait with.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<T> Patience<T> {
     /// Nothing has been sent yet.
-    pub fn new(stream: T, limit: Duration) -> Self {
-        Self { stream, limit, waiting: None }
+    pub fn new(stream: T, most: Duration) -> Self {
+        Self { stream, most, left: most, waiting: None }
     }
 
-    /// Passes on what became of a write, unless nothing has come of any for too long.
+    /// Passes on what became of a write of so many bytes, unless the client has been waited for too long.
     fn within<R>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<R>>,
+        taken: impl Fn(&R) -> usize,
     ) -> Poll<io::Result<R>> {
-        if written.is_ready() {
-            self.waiting = None;
-            return written;
+        if let Poll::Ready(result) = written {
+            let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            let bytes = result.as_ref().map_or(0, taken);
+            let paid = Duration::from_secs_f64(bytes as f64 / f64::from(LEAST_RATE));
+            self.left = (self.left.saturating_sub(waited) + paid).min(self.most);
+            return Poll::Ready(result);
         }
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        ready!(waiting.as_mut().poll(context));
+        let left = self.left;
+        let (_, end) = self
+            .waiting
+            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(left))));
+        ready!(end.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -58,7 +72,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patience<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.within(context, written)
+        self.within(context, written, |&taken| taken)
     }
 
     fn poll_write_vectored(
@@ -67,7 +81,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patience<T> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.within(context, written)
+        self.within(context, written, |&taken| taken)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -76,12 +90,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patience<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.within(context, flushed)
+        self.within(context, flushed, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.within(context, shut)
+        self.within(context, shut, |()| 0)
     }
 }
 
@@ -123,5 +137,43 @@ mod tests {
         let started = Instant::now();
         assert_eq!(write().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(started.elapsed() >= limit);
+    }
+
+    /// Takes a byte whenever so long has passed since the last.
+    struct Slow(Duration, Pin<Box<Sleep>>);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            ready!(self.1.as_mut().poll(context));
+            let next = tokio::time::Instant::now() + self.0;
+            self.1.as_mut().reset(next);
+            Poll::Ready(Ok(1))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_drop_by_drop_is_an_error_too() {
+        let pause = Duration::from_millis(20);
+        let slow = Slow(pause, Box::pin(tokio::time::sleep(pause)));
+        let mut stream = Patience::new(slow, 5 * pause);
+        let mut taken = 0;
+        let error = loop {
+            match poll_fn(|context| Pin::new(&mut stream).poll_write(context, b"hello")).await {
+                Ok(bytes) => taken += bytes,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!((2..=6).contains(&taken), "{taken} bytes, one every fifth of the patience");
     }
 }

@@ -12,11 +12,11 @@ use serde_json::json;
 use super::http::{JSON, Server, paths, served, still_answers};
 use super::{assert_status, data, draw, err, run};
 
-fn uri(bytes: &[u8]) -> String {
+pub fn uri(bytes: &[u8]) -> String {
     format!("data:image/png;base64,{}", BASE64_STANDARD.encode(bytes))
 }
 
-fn png(width: u32, height: u32) -> Vec<u8> {
+pub fn png(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     let picture = image::RgbImage::new(width, height);
     picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
