@@ -60,7 +60,8 @@ impl Question {
     /// # Errors
     /// If they are a malformed expression.
     pub fn of_words(words: &str) -> Result<Self, ExpressionError> {
-        let expression = match words.trim() {
+        // What stands before them counts for the column of an error.
+        let expression = match words.trim_end() {
             "" => None,
             words => Some(Expression::parse(words)?),
         };

@@ -48,7 +48,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let (library, cluster) = place(arguments.library, arguments.shard)?;
-    let tags = arguments.tags.as_deref().map(tags).transpose()?;
+    let tags = arguments.tags.as_deref().map(|file| tags(file, terminal)).transpose()?;
     let model = arguments.model.or_else(|| remembered(&library));
     let model = model.unwrap_or_else(|| starter::DEFAULT.into());
     let encoder = Encoder::open(&model, global, terminal)?;
@@ -89,11 +89,18 @@ fn place(
     }
 }
 
-fn tags(file: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
-    let tags = tombolo_data::dataset::read_tags(file)?.into_iter();
+/// The photos of a file of tags, by absolute path, with the tags of each.
+fn tags(file: &Path, terminal: &Terminal) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+    let tags = tombolo_data::dataset::read_tags(file)?;
+    let mut absent = tags.iter().map(|(path, _)| path).filter(|path| !path.exists());
+    if let Some(first) = absent.next() {
+        let (file, first, count) = (file.display(), first.display(), 1 + absent.count());
+        let what = format!("{file}: {count} of the photos that it names are not there: {first}");
+        terminal.warning(&if count == 1 { what } else { what + " and others" });
+    }
     let known =
         |(path, tags): (PathBuf, _)| Ok((known_path(&path)?.to_string_lossy().into_owned(), tags));
-    tags.map(known).collect()
+    tags.into_iter().map(known).collect()
 }
 
 /// What is indexed, and with what.

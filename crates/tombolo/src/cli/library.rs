@@ -1,7 +1,7 @@
 //! `tombolo library`: what keeps a library sound, and takes what it holds elsewhere.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -119,7 +119,13 @@ fn check(dir: &Path, terminal: &Terminal) -> anyhow::Result<()> {
 /// Writes `items.jsonl`, a record a line, and `vectors.f16`, the raw vector of each in the same order. Returns how many.
 fn export(library: &Library, out: &Path, terminal: &Terminal) -> anyhow::Result<usize> {
     let cannot = || format!("{}: cannot be written", out.display());
-    std::fs::create_dir(out).with_context(cannot)?;
+    std::fs::create_dir(out).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            let what = format!("{}: is there already", out.display());
+            Misuse::new(what, "name a folder that is not, so that nothing is overwritten").into()
+        }
+        _ => anyhow::Error::new(error).context(cannot()),
+    })?;
     let mut records = BufWriter::new(File::create(out.join("items.jsonl")).with_context(cannot)?);
     let mut vectors = BufWriter::new(File::create(out.join("vectors.f16")).with_context(cannot)?);
     let (mut last, mut photos) = (String::new(), 0);

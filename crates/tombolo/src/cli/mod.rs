@@ -17,6 +17,7 @@ mod terminal;
 mod train;
 mod watch;
 
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
@@ -91,7 +92,10 @@ enum Outcome {
 
 /// Parses the arguments, runs the command and returns the exit status.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let terminal = Terminal::new(cli.global.json, cli.global.quiet);
     match run(cli, &terminal) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -102,6 +106,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
+}
+
+/// Prints what was wrong with the arguments, with a hint as every error has one; or the help that was asked for.
+fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let rendered = error.render();
+    let text = match stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        true => rendered.ansi().to_string(),
+        false => rendered.to_string(),
+    };
+    // Clap's own last line is the hint.
+    let what = text.trim_end().rsplit_once("\n\n").map_or(text.as_str(), |(what, _)| what);
+    eprintln!("{what}\n\nhint: --help after the command tells all that it takes");
+    ExitCode::from(2)
 }
 
 fn run(cli: Cli, terminal: &Terminal) -> anyhow::Result<Outcome> {

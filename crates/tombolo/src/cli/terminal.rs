@@ -1,5 +1,6 @@
 //! What the user sees: results on standard output, all else on standard error.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,8 +42,9 @@ impl Terminal {
         self.result(&serde_json::to_string(value)?)
     }
 
-    /// Prints a result.
+    /// Prints a result; on a screen without what would steer it.
     pub fn result(&self, text: &str) -> anyhow::Result<()> {
+        let text = if stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
         self.bytes(format!("{text}\n").as_bytes())
     }
 
@@ -57,26 +59,26 @@ impl Terminal {
     /// Prints a sentence for the user, unless told to be quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.line(text);
+            self.line(&harmless(text));
         }
     }
 
     /// Names an input that was left out, and why.
     pub fn skipped(&self, reason: &str) {
-        self.line(&format!("{} {reason}", self.painted("skipped:", "33")));
+        self.line(&format!("{} {}", self.painted("skipped:", "33"), harmless(reason)));
     }
 
     /// Prints what is unusual but no error.
     pub fn warning(&self, text: &str) {
-        self.line(&format!("{} {text}", self.painted("warning:", "33")));
+        self.line(&format!("{} {}", self.painted("warning:", "33"), harmless(text)));
     }
 
     /// Prints an error and what to do about it.
     pub fn failure(&self, failure: &Failure) {
         self.end_bar();
-        self.line(&format!("{} {}", self.painted("error:", "31"), failure.message));
+        self.line(&format!("{} {}", self.painted("error:", "31"), harmless(&failure.message)));
         if let Some(hint) = &failure.hint {
-            self.line(&format!("{} {hint}", self.painted("hint:", "36")));
+            self.line(&format!("{} {}", self.painted("hint:", "36"), harmless(hint)));
         }
     }
 
@@ -175,6 +177,15 @@ impl Terminal {
     }
 }
 
+/// Text for a screen: a caption or a file's name may hold characters that move its cursor or set its title.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !['\n', '\t'].contains(&c);
+    match text.contains(steers) {
+        true => text.replace(steers, "\u{fffd}").into(),
+        false => text.into(),
+    }
+}
+
 fn write_line(text: &str) {
     // There is nobody to tell that standard error is closed.
     let _ = writeln!(stderr(), "{text}");
@@ -196,5 +207,16 @@ pub fn duration(duration: Duration) -> String {
         ..10.0 => format!("{seconds:.1} s"),
         ..60.0 => format!("{seconds:.0} s"),
         _ => format!("{} min {} s", seconds as u64 / 60, seconds as u64 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_steer_the_screen_is_shown_as_a_mark() {
+        assert_eq!(harmless("a \x1b]0;title\x07 b"), "a \u{fffd}]0;title\u{fffd} b");
+        assert_eq!(harmless("two\n\tlines, äöü 犬"), "two\n\tlines, äöü 犬");
     }
 }

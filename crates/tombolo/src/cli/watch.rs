@@ -2,16 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecursiveMode, Watcher};
+use tombolo_data::image::is_photo;
 
 use super::failure::Misuse;
 use crate::library::known_path;
 
 /// How long it must be quiet before a change is taken for done: a copy goes on for a while.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// So long after the first change it is looked at in any case: somewhere something is always being written.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Without news it is looked anyway this often: network drives tell nothing.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -45,13 +49,14 @@ impl Watch {
         Ok(Self { changes, again, _watcher: watcher })
     }
 
-    /// Waits until something has changed and it has been quiet since. False once nothing can change any more.
+    /// Waits until something has changed and it has been quiet since, or has not been for long. False once nothing can change
+    /// any more.
     pub fn wait(&self) -> bool {
         match self.changes.recv_timeout(PATIENCE) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return false,
         }
-        while self.changes.recv_timeout(QUIET).is_ok() {}
+        settle(&self.changes, QUIET, LONGEST);
         true
     }
 
@@ -61,11 +66,61 @@ impl Watch {
     }
 }
 
-/// Whether something was written, moved or removed outside of the library.
+/// Takes up changes until none comes for as long as `quiet`, or `longest` is over.
+fn settle(changes: &Receiver<()>, quiet: Duration, longest: Duration) {
+    let end = Instant::now() + longest;
+    while Instant::now() < end && changes.recv_timeout(quiet).is_ok() {}
+}
+
+/// Whether something that may be a photo, its caption or a folder was written, moved or removed outside of the library; or
+/// nobody knows, because there was more news than could be kept.
 fn is_change(event: &Event, library: &Path) -> bool {
+    if event.need_rescan() {
+        return true;
+    }
     let written = match event.kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
         _ => true,
     };
-    written && event.paths.iter().any(|path| !path.starts_with(library))
+    let matters = |path: &PathBuf| {
+        let caption = path.extension().is_none_or(|extension| extension == "txt");
+        !path.starts_with(library) && (caption || is_photo(path) || path.is_dir())
+    };
+    written && event.paths.iter().any(matters)
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, Flag};
+
+    use super::*;
+
+    #[test]
+    fn what_never_falls_quiet_is_looked_at_nevertheless() {
+        let (sender, changes) = channel();
+        let busy = std::thread::spawn(move || {
+            while sender.send(()).is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let started = Instant::now();
+        settle(&changes, Duration::from_millis(500), Duration::from_millis(200));
+        assert!(started.elapsed() < Duration::from_millis(450));
+        drop(changes);
+        busy.join().unwrap();
+    }
+
+    #[test]
+    fn photos_captions_folders_and_what_is_not_known_are_changes() {
+        let library = Path::new("/photos/.tombolo");
+        let created =
+            |path: &str| Event::new(EventKind::Create(CreateKind::Any)).add_path(path.into());
+        for path in ["/photos/a.jpg", "/photos/a.txt", "/photos/2024"] {
+            assert!(is_change(&created(path), library), "{path}");
+        }
+        for path in ["/photos/server.log", "/photos/.tombolo/items.sqlite"] {
+            assert!(!is_change(&created(path), library), "{path}");
+        }
+        assert!(is_change(&Event::new(EventKind::Other).set_flag(Flag::Rescan), library));
+    }
 }

@@ -110,9 +110,14 @@ fn tags_come_from_a_csv_file() {
     assert_eq!(mine, ["blue-top", "red-left"]);
     assert_eq!(names(&search(dir, &["red", "--tag", "mine", "--tag", "warm"])), ["red-left"]);
     // However a path is spelled, it is the photo's.
-    std::fs::write(dir.join("tags.csv"), "image,tags\n./photos/../photos/green-top.png,odd\n")
-        .unwrap();
-    assert_status(&run(dir, &index), 0);
+    std::fs::write(
+        dir.join("tags.csv"),
+        "image,tags\n./photos/../photos/green-top.png,odd\nphotos/gone.png,odd\n",
+    )
+    .unwrap();
+    let indexed = run(dir, &index);
+    assert_status(&indexed, 0);
+    assert!(err(&indexed).contains("1 of the photos that it names are not there"));
     assert_eq!(names(&search(dir, &["red", "--tag", "odd"])), ["green-top"]);
     let below = search(dir, &["red", "--folder", "photos/../photos", "--top", "30"]);
     assert_eq!(below.len(), 24);
@@ -172,7 +177,7 @@ fn a_library_is_checked_compacted_and_taken_elsewhere() {
     let items = lines(&std::fs::read_to_string(dir.join("taken/items.jsonl")).unwrap());
     assert_eq!(items.len(), 23);
     assert_eq!(dir.join("taken/vectors.f16").metadata().unwrap().len(), 23 * dim * 2);
-    assert_status(&run(dir, &export), 1);
+    assert_fails(&run(dir, &export), 2, "is there already", "name a folder that is not");
 
     let segment = std::fs::read_dir(dir.join("lib/vectors-1")).unwrap().next().unwrap().unwrap();
     std::fs::write(segment.path(), "short").unwrap();
