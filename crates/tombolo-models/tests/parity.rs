@@ -144,6 +144,22 @@ fn dinov2_matches_transformers_at_two_sizes() {
     check_vit("vit/dinov2");
 }
 
+#[test]
+fn what_is_left_from_training_is_no_tensor_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = golden("bert/tiny");
+    std::fs::copy(dir.join("config.json"), folder.path().join("config.json")).unwrap();
+    let mut tensors = safetensors::read(&dir.join("model.safetensors")).unwrap();
+    for name in ["pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"] {
+        tensors.insert(name.into(), HostTensor { shape: vec![1], data: vec![0.0] });
+    }
+    let entries: Vec<_> =
+        tensors.iter().map(|(name, t)| (name.as_str(), &t.shape[..], &t.data[..])).collect();
+    let path = folder.path().join("model.safetensors");
+    safetensors::write(&path, &entries, &Default::default()).unwrap();
+    Bert::load(folder.path(), &Device::Cpu).unwrap();
+}
+
 /// What loading a copy of a golden model says where a field of its settings has another value.
 fn with_field(
     dir: &str,

@@ -126,7 +126,7 @@ impl CheckpointError {
                 others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             )),
             Self::Extra { .. } => Some(
-                "config.json describes a smaller network than these weights are of: fetch both from the same place"
+                "config.json describes a smaller network than these weights are of, or they are of another task or have an adapter: fetch both from the same place"
                     .into(),
             ),
             Self::Shape { .. } => Some("these weights are of another model or another size".into()),

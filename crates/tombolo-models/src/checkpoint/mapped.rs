@@ -61,9 +61,9 @@ const WITHOUT_USE: [&str; 7] = [
     "attn_mask",
     "num_batches_tracked",
     "token_type_ids",
-    ".mask_token",
-    ".pooler.dense.weight",
-    ".pooler.dense.bias",
+    "mask_token",
+    "pooler.dense.weight",
+    "pooler.dense.bias",
 ];
 
 /// A tensor: name, shape, elements.
@@ -204,7 +204,10 @@ impl MappedTensors {
     }
 
     fn refuse(&self, extra: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
-        let useless = |name: &str| WITHOUT_USE.iter().any(|end| name.ends_with(end));
+        let useless = |name: &str| {
+            let whole = |rest: &str| rest.is_empty() || rest.ends_with('.');
+            WITHOUT_USE.iter().any(|end| name.strip_suffix(end).is_some_and(whole))
+        };
         let names = self.tensors.keys().filter(|name| extra(name) && !useless(name));
         let names: Vec<&String> = names.collect();
         match names.first() {

@@ -51,9 +51,11 @@ pub(crate) fn read(dir: &Path, default: Preprocess) -> Result<Preprocess> {
 /// If the file is malformed.
 pub(crate) fn warnings(dir: &Path) -> Result<Vec<String>> {
     let Some((path, processor)) = find(dir)? else { return Ok(Vec::new()) };
-    let unknown = processor.others.keys().filter(|name| !WITHOUT_BEARING.contains(&name.as_str()));
+    // A null or a false asks for nothing.
+    let asked = processor.others.iter().filter(|(_, value)| !value.is_null() && **value != false);
+    let unknown = asked.filter(|(name, _)| !WITHOUT_BEARING.contains(&name.as_str()));
     Ok(unknown
-        .map(|name| format!("{}: `{name}` is not known and not followed", path.display()))
+        .map(|(name, _)| format!("{}: `{name}` is not known and not followed", path.display()))
         .collect())
 }
 
@@ -71,8 +73,9 @@ fn find(dir: &Path) -> Result<Option<(PathBuf, Processor)>> {
     Ok(both.image_processor.map(|processor| (path, processor)))
 }
 
-/// Fields with no bearing on pixels: names of classes, forms of output, and what pictures in RGB have already.
-const WITHOUT_BEARING: [&str; 11] = [
+/// Fields with no bearing on pixels: names of classes, forms of output, what pictures in RGB have already, what the processor that
+/// writes it does not use; and ALIGN's, which [`crate::zoo`] follows.
+const WITHOUT_BEARING: [&str; 14] = [
     "_valid_processor_keys",
     "data_format",
     "default_to_square",
@@ -81,9 +84,12 @@ const WITHOUT_BEARING: [&str; 11] = [
     "do_convert_rgb",
     "feature_extractor_type",
     "image_processor_type",
+    "include_top",
     "input_data_format",
     "processor_class",
+    "rescale_offset",
     "return_tensors",
+    "size_divisor",
 ];
 
 /// `processor_config.json`: the processors of texts and of pictures.
@@ -227,7 +233,11 @@ mod tests {
     fn fields_that_nothing_knows_are_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("preprocessor_config.json");
-        std::fs::write(&path, r#"{"size": 32, "do_convert_rgb": true, "do_pad": true}"#).unwrap();
+        std::fs::write(
+            &path,
+            r#"{"size": 32, "do_convert_rgb": true, "do_pad": true, "pad_size": null}"#,
+        )
+        .unwrap();
         let told = warnings(folder.path()).unwrap();
         assert!(told.len() == 1 && told[0].contains("`do_pad`"), "{told:?}");
     }

@@ -65,7 +65,7 @@ impl Layout {
 fn names_architecture(dir: &Path) -> bool {
     let config = read_json::<serde_json::Value>(&dir.join("config.json"));
     // What cannot be read is told by who reads it for its settings.
-    config.is_ok_and(|config| config["model_type"].is_string())
+    !config.is_ok_and(|config| config["model_type"].is_null())
 }
 
 /// A directory of a model, opened: its settings and its tensors, those of safetensors files not read yet.

@@ -79,8 +79,12 @@ impl Joint {
         let unknown = self.settings.unknown().into_iter();
         let unknown =
             unknown.map(|field| format!("{path}: `{field}` is not known and not followed"));
-        // A malformed file is an error where it is read, which is not here.
-        unknown.chain(processor::warnings(&self.settings.dir).unwrap_or_default()).collect()
+        let of_pictures = match self.layout {
+            // A malformed file is an error where it is read, which is not here.
+            Layout::HuggingFace => processor::warnings(&self.settings.dir).unwrap_or_default(),
+            Layout::OpenClip => Vec::new(),
+        };
+        unknown.chain(of_pictures).collect()
     }
 
     /// Loads the half that reads texts.

@@ -8,7 +8,7 @@ use super::connection::{Query, Search};
 use super::passing::{Passing, both, quoted};
 use super::reader::Cluster;
 use super::schema::{self, GLANCE, Glance};
-use crate::library::{Cursor, Hit, Likeness, Odds, Order, Page, PageOptions, Wanted, typical_of};
+use crate::library::{Cursor, Hit, Likeness, Odds, Order, Page, PageOptions, Wanted, typical};
 use crate::{Expression, SearchError};
 
 /// Rows of an answer that a server shows at most.
@@ -170,7 +170,7 @@ impl Finding<'_> {
                 Odds::Typical => {
                     let sample = self.cluster.sample()?;
                     let scores = scores(&likeness.vector, &*sample);
-                    typical_of(&scores.map_err(|source| self.cluster.damaged(source))?)
+                    typical(&scores.map_err(|source| self.cluster.damaged(source))?)
                 }
             };
             let scores = scores(&likeness.vector, &rows);

@@ -26,7 +26,7 @@ pub use gallery::Method;
 pub use link::LinkOptions;
 pub use maintenance::{Health, Repaired};
 #[cfg(feature = "milvus")]
-pub(crate) use page::typical_of;
+pub(crate) use page::typical;
 pub use page::{
     Cursor, Likeness, Odds, Order, Page, PageOptions, TYPICAL_HALF, TYPICAL_SLOPE, Wanted,
 };

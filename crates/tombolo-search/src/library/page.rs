@@ -193,7 +193,7 @@ impl Library {
             Some(Cursor::Score { among, .. }) => *among,
             _ => snapshot.raw.rows().len(),
         };
-        let scores = self.scores(wanted, &gallery, (snapshot, among))?;
+        let scores = self.scores(wanted, &gallery, among)?;
         let allowed = self.allowed(snapshot, which)?;
         let (records, condition) = (&self.records(), which.filter.condition());
         let paging = Paging { records, condition, scores, among, which, top: options.top };
@@ -210,7 +210,7 @@ impl Library {
         &self,
         wanted: &Wanted,
         gallery: &Gallery,
-        (snapshot, among): (&Snapshot, usize),
+        among: usize,
     ) -> Result<Vec<f32>, SearchError> {
         let damaged = |source: VectorError| match source {
             VectorError::Dim { expected, found } => {
@@ -224,9 +224,9 @@ impl Library {
             Wanted::All => Ok(vec![0.0; rows.len()]),
             Wanted::Near(query) => scores(query, rows).map_err(damaged),
             Wanted::Members(expression) => {
-                let odds = expression.clone().try_map(&mut |likeness| {
-                    log_odds(&likeness, rows, (&snapshot.live, among)).map_err(damaged)
-                })?;
+                let odds = expression
+                    .clone()
+                    .try_map(&mut |likeness| log_odds(&likeness, rows, among).map_err(damaged))?;
                 let row = |row| odds.log_odds(&|term: &Vec<f32>| term[row]);
                 Ok((0..rows.len()).into_par_iter().map(row).collect())
             }
@@ -247,30 +247,24 @@ impl Library {
 fn log_odds(
     likeness: &Likeness,
     rows: &Chain<F16Rows>,
-    (live, among): (&Live, usize),
+    among: usize,
 ) -> Result<Vec<f32>, VectorError> {
     let mut scores = scores(&likeness.vector, rows)?;
     let (slope, intercept) = match likeness.odds {
         Odds::Calibrated { slope, intercept } => (slope as f32, intercept as f32),
-        Odds::Typical => typical(&scores[..among.min(scores.len())], live),
+        Odds::Typical => typical(&scores[..among.min(scores.len())]),
     };
     scores.iter_mut().for_each(|score| *score = slope * *score + intercept);
     Ok(scores)
 }
 
-/// Slope and intercept of [`Odds::Typical`], from scores that stand for all.
-#[cfg(feature = "milvus")]
-pub(crate) fn typical_of(scores: &[f32]) -> (f32, f32) {
-    typical(scores, &Live::All)
-}
-
-/// Slope and intercept of [`Odds::Typical`].
-fn typical(scores: &[f32], live: &Live) -> (f32, f32) {
-    let live =
-        || (0..scores.len()).filter(|&row| live.contains(row)).map(|row| f64::from(scores[row]));
-    let count = live().count().max(1) as f64;
-    let mean = live().sum::<f64>() / count;
-    let variance = live().map(|score| (score - mean).powi(2)).sum::<f64>() / count;
+/// Slope and intercept of [`Odds::Typical`], from scores that stand for all: of photos that are forgotten too, as long as their
+/// rows are there, so that forgetting one moves no other.
+pub(crate) fn typical(scores: &[f32]) -> (f32, f32) {
+    let count = scores.len().max(1) as f64;
+    let scores = || scores.iter().map(|&score| f64::from(score));
+    let mean = scores().sum::<f64>() / count;
+    let variance = scores().map(|score| (score - mean).powi(2)).sum::<f64>() / count;
     let deviation = variance.sqrt().max(1e-6);
     let slope = f64::from(TYPICAL_SLOPE) / deviation;
     (slope as f32, (-slope * mean) as f32 - TYPICAL_SLOPE * TYPICAL_HALF)
@@ -391,9 +385,7 @@ mod tests {
 
     #[test]
     fn a_photo_is_typical_at_so_many_deviations_above_the_mean() {
-        let scores = [0.0, 0.2, 9.0];
-        let live = Live::new(3, &[0, 1]);
-        let (slope, intercept) = typical(&scores, &live);
+        let (slope, intercept) = typical(&[0.0, 0.2]);
         let odds = |score: f32| slope * score + intercept;
         assert!(odds(0.1 + 0.1 * TYPICAL_HALF).abs() < 1e-4);
         assert!((odds(0.1) + TYPICAL_SLOPE * TYPICAL_HALF).abs() < 1e-4);

@@ -17,10 +17,11 @@ mod terminal;
 mod train;
 mod watch;
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use failure::Failure;
@@ -110,7 +111,7 @@ pub fn main() -> ExitCode {
 
 /// Prints what was wrong with the arguments, with a hint as every error has one; or the help that was asked for.
 fn misused(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         error.exit();
     }
     let rendered = error.render();
@@ -118,9 +119,13 @@ fn misused(error: &clap::Error) -> ExitCode {
         true => rendered.ansi().to_string(),
         false => rendered.to_string(),
     };
-    // Clap's own last line is the hint.
-    let what = text.trim_end().rsplit_once("\n\n").map_or(text.as_str(), |(what, _)| what);
-    eprintln!("{what}\n\nhint: --help after the command tells all that it takes");
+    // In place of clap's own last line.
+    let text = text.trim_end();
+    let last =
+        text.rsplit_once("\n\n").filter(|(_, last)| last.starts_with("For more information"));
+    let what = last.map_or(text, |(what, _)| what);
+    // There is nobody to tell that standard error is closed.
+    let _ = writeln!(stderr(), "{what}\n\nhint: --help after the command tells all that it takes");
     ExitCode::from(2)
 }
 

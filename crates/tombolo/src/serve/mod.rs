@@ -44,7 +44,7 @@ const CONNECTIONS: usize = 512;
 /// How long a client may take to say what it wants.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// How long a client may take nothing of what it asked for.
+/// How long a client may take nothing of what it asked for; and see [`Patience`] for one that takes little.
 const TAKE: Duration = Duration::from_secs(30);
 
 /// How long requests may go on after the server was told to stop.

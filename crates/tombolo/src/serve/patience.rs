@@ -163,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_taken_drop_by_drop_is_an_error_too() {
-        let pause = Duration::from_millis(20);
+        let pause = Duration::from_millis(100);
         let slow = Slow(pause, Box::pin(tokio::time::sleep(pause)));
         let mut stream = Patience::new(slow, 5 * pause);
         let mut taken = 0;
@@ -174,6 +174,6 @@ mod tests {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!((2..=6).contains(&taken), "{taken} bytes, one every fifth of the patience");
+        assert!((1..=6).contains(&taken), "{taken} bytes, one every fifth of the patience");
     }
 }

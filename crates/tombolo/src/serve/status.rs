@@ -42,9 +42,14 @@ pub async fn health(Extract(state): Extract<Shared>) -> Result<axum::Json<Health
     (status = 200, content_type = "application/openmetrics-text"),
     (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn metrics(Extract(state): Extract<Shared>) -> impl IntoResponse {
-    let counted = compute(&state, |state| Ok(state.metrics.photos(state.library.len()?)));
+    let counted = compute(&state, |state| {
+        state.metrics.photos(state.library.len()?);
+        Ok(())
+    });
     // Without a free worker, or with a library that cannot be read, it is the count of last time.
-    let _ = tokio::time::timeout(PROMPT, counted).await;
+    if let Ok(Err(error)) = tokio::time::timeout(PROMPT, counted).await {
+        tracing::warn!(?error, "the photos cannot be counted");
+    }
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, media_type)], state.metrics.text())
 }

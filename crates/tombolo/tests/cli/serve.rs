@@ -79,7 +79,7 @@ fn a_photo_has_a_record_an_image_a_thumbnail_and_reasons() {
     assert_eq!(server.request("GET", &format!("/items/{id}/thumbnail"), &tag, b"").status, 304);
     let why = server.get(&format!("/items/{id}/why?query=a%20red%20thing")).json();
     let cells = why["cells"].as_array().unwrap();
-    assert!(why["probability"].is_null() || why["probability"].as_f64().unwrap() <= 1.0);
+    assert!((0.0..=1.0).contains(&why["probability"].as_f64().unwrap()));
     assert_eq!(cells.len(), 49);
     assert!(cells.iter().all(|cell| (0.0..=1.0).contains(&cell.as_f64().unwrap())));
     assert_eq!(server.get(&format!("/items/{id}/why?query=a%20AND%20b")).code(), "invalid");
@@ -249,6 +249,8 @@ fn many_at_once_are_told_to_come_again_and_none_is_lost() {
             scope.spawn(move || server.post("/search", body))
         };
         let asked: Vec<_> = (0..40).map(ask).collect();
+        // For whoever watches there is room.
+        assert!((0..5).all(|_| server.get("/metrics").status == 200));
         let answers = asked.into_iter().map(|thread| thread.join().unwrap());
         let statuses = answers.map(|answer| {
             let again = answer.head.contains("retry-after: 1");
@@ -259,7 +261,6 @@ fn many_at_once_are_told_to_come_again_and_none_is_lost() {
     });
     assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
     assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
-    assert!(server.get("/metrics").status == 200, "for whoever watches there is room");
     assert_eq!(server.post("/search", words).status, 200);
 }
 

@@ -38,8 +38,8 @@ pub(crate) const BLIP: Architecture = Architecture {
     tensors: &[
         "text_encoder.",
         "vision_model.",
-        "text_proj",
-        "vision_proj",
+        "text_proj.",
+        "vision_proj.",
         "itm_head",
         "logit_scale",
     ],

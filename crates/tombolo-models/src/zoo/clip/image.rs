@@ -36,7 +36,7 @@ impl ClipImage {
         let norm = Norm::read(&files.tensors, "vision_model.post_layernorm", hidden, eps)?;
         let dim = projection_dim(&files.settings)?;
         let projection = Projection::read(&files.tensors, "visual_projection", hidden, dim, false)?;
-        files.expect_no_others(&["vision_model.", "visual_projection"])?;
+        files.expect_no_others(&["vision_model.", "visual_projection", "visual."])?;
         Ok(Self { vision, norm, projection })
     }
 

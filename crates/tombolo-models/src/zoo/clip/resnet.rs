@@ -84,7 +84,7 @@ pub(super) fn image(files: &Files) -> Result<Box<dyn ImageHalf>> {
         width: channels,
         size: config.image_size,
     };
-    files.expect_no_others(&["visual."])?;
+    files.expect_no_others(&["visual.", "vision_model.", "visual_projection"])?;
     Ok(Box::new(half))
 }
 
