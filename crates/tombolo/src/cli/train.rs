@@ -92,7 +92,7 @@ enum PresetName {
     /// VSE++: words learned from scratch in a GRU, joined to frozen photo features from pairs alone
     #[value(name = "vse++")]
     VsePlusPlus,
-    /// One network for photos, its last blocks trained with the map: twice the default's time, and better
+    /// One network for photos, its last blocks trained with the map: three times the default's time, and better
     FineTuned,
 }
 
