@@ -76,10 +76,10 @@ GROUPS = [
           "text, no stage image; what is pooled from the backbones goes into the map.", [
               Row("default", "the default, `tombolo train flickr8k:DIR`"),
               Row("ensemble", "mean of the similarities of three defaults, seeds 0, 1 and 2", ensemble=THREE_DEFAULTS),
-              Row("fine-tuned-lite2", "`efficientnet-lite2@352+mirror` alone, its last six blocks fine-tuned: six epochs of stage joint after stage map", FINE_TUNED,
+              Row("fine-tuned-lite2", "`--preset fine-tuned`: `efficientnet-lite2@352+mirror` alone, frozen text; after stage map six epochs of stage joint, which move its last six blocks too", FINE_TUNED,
                   stages=JOINT),
               Row("fine-tuned-both", "the same, with the last two layers of all-MiniLM-L6-v2 fine-tuned too", FINE_TUNED_BOTH, stages=JOINT),
-              Row("best", "mean of the similarities of the three defaults and that one", ensemble=(*THREE_DEFAULTS, ("fine-tuned-lite2", 0))),
+              Row("best", "mean of the similarities of the three defaults and of these two", ensemble=(*THREE_DEFAULTS, ("fine-tuned-lite2", 0), ("fine-tuned-both", 0))),
               Row("members", "the default's towers, and three maps of different seeds as one: `--set map.members=3`", ["map.members=3"],
                   start="default", stages=("map",)),
               Row("frozen-mlp", "frozen features, map `mlp`", FROZEN),
