@@ -51,9 +51,21 @@ fn an_added_a_changed_and_a_deleted_photo_are_each_handled_alone() {
 #[test]
 fn a_renamed_a_touched_and_a_copied_photo_are_not_encoded() {
     let desk = Desk::with_three();
+    let path = |name: &str| desk.path(name).to_str().unwrap().to_owned();
+    let tags = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let tagged = [
+        (path("photos/red.png"), tags(&["mine", "warm"])),
+        (path("photos/green.png"), tags(&["cold"])),
+    ];
+    desk.writer().set_tags(&tagged).unwrap();
     fs::rename(desk.path("photos/red.png"), desk.path("photos/sub/rouge.png")).unwrap();
     let summary = desk.index(&["photos"]);
     assert_eq!((summary.added, summary.reused, summary.forgotten), (1, 1, 1));
+    let library = desk.library();
+    let hits = library.search(&vector_of([255, 0, 0]), &Default::default()).unwrap();
+    assert!(hits[0].item.path.ends_with("rouge.png"));
+    assert_eq!(library.tags(&hits[0].item).unwrap(), ["mine", "warm"], "tags go with a photo");
+    drop(library);
 
     let touched = desk.path("photos/green.png");
     fs::File::options()

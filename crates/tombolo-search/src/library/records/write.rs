@@ -16,6 +16,11 @@ ON CONFLICT (path) DO UPDATE SET
   vector_row = excluded.vector_row,
   state = excluded.state, reason = excluded.reason";
 
+const HAND_OVER: &str = "\
+INSERT OR IGNORE INTO tags SELECT heir.path, tag
+FROM items AS gone JOIN tags ON tags.path = gone.path JOIN items AS heir ON heir.blake3 = gone.blake3 AND heir.id <> gone.id
+WHERE gone.id = ?1 AND heir.path NOT IN (SELECT path FROM tags)";
+
 impl Records {
     /// Gives each of these paths these tags and no others, at once or not at all.
     pub(crate) fn set_tags(&mut self, tags: &[(String, Vec<String>)]) -> Found<()> {
@@ -79,11 +84,13 @@ impl Records {
         self.check(result)
     }
 
-    /// Deletes records, at once or not at all.
+    /// Deletes records, at once or not at all. What else has the same bytes, as a photo has that was renamed, takes over their
+    /// tags where it has none.
     pub(crate) fn delete(&mut self, ids: &[String]) -> Found<()> {
         let write = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             for id in ids {
+                transaction.prepare_cached(HAND_OVER)?.execute([id])?;
                 transaction.prepare_cached("DELETE FROM items WHERE id = ?1")?.execute([id])?;
             }
             transaction.commit()
