@@ -4,7 +4,7 @@ transformers or open_clip, and the time that both take.
 
     cargo build --release && python parity/real_size.py align|altclip|groupvit|siglip|blip|vit|resnet FOLDER [target/release/tombolo]
 
-writes FOLDER/model, photos and captions beside it, and prints the relative errors (under 1e-4 is asked for) and seconds. Photos are PNG
+(SigLIP's tokenizer needs `protobuf` too) writes FOLDER/model, photos and captions beside it, and prints the relative errors (under 1e-4 is asked for) and seconds. Photos are PNG
 files of the size that the model's processor resizes to, so that both sides see the same bytes: a resampled byte that is rounded another
 way moves the vectors of random networks by far more than 1e-4. Both sides decode and encode, with as many threads as there are cores.
 """
@@ -122,7 +122,9 @@ def of_parity(name):
 
 
 def altclip(folder, pictures, texts):
-    words = of_parity("altclip").tokenizer(folder)
+    made = of_parity("altclip")
+    made.LONGEST = 512
+    words = made.tokenizer(folder)
     text = dict(vocab_size=250_002, hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
                 max_position_embeddings=514, project_dim=768)
     vision = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, image_size=224, patch_size=14)
