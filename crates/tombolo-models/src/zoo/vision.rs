@@ -42,23 +42,26 @@ impl VisionConfig {
     }
 
     pub fn shape(&self, files: &Files) -> Result<Shape> {
-        let Self { hidden_size: hidden, num_attention_heads: heads, .. } = *self;
-        if heads == 0 || hidden % heads != 0 || self.side() == 0 || self.num_channels != 3 {
-            return Err(files.settings.refused(format!(
-                "vision_config: expected heads that divide the width, a patch within the picture and 3 channels, \
-                 found {heads} heads, width {hidden}, patch {} of {}, {} channels",
-                self.patch_size, self.image_size, self.num_channels
-            )));
-        }
-        Ok(Shape {
-            hidden,
+        let shape = Shape {
+            hidden: self.hidden_size,
             mlp: self.intermediate_size,
-            heads,
+            heads: self.num_attention_heads,
             eps: self.layer_norm_eps,
             norms: NormPlace::Before,
             activation: activation(files, &self.hidden_act)?,
             mask: Mask::None,
-        })
+        };
+        let fault = match (self.side(), self.num_channels) {
+            (1.., 3) => shape.fault(),
+            (_, channels) => Some(format!(
+                "patch_size: expected a patch within the picture and 3 channels, found patch {} of {}, {channels} channels",
+                self.patch_size, self.image_size
+            )),
+        };
+        match fault {
+            None => Ok(shape),
+            Some(fault) => Err(files.settings.refused(format!("vision_config.{fault}"))),
+        }
     }
 }
 

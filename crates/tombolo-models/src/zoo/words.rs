@@ -28,21 +28,19 @@ pub(crate) struct TextConfig {
 
 impl TextConfig {
     fn shape(&self, files: &Files, mask: Mask) -> Result<Shape> {
-        let Self { hidden_size: hidden, num_attention_heads: heads, .. } = *self;
-        if heads == 0 || hidden % heads != 0 {
-            return Err(files.settings.refused(format!(
-                "text_config: expected heads that divide the width, found {heads} heads and width {hidden}"
-            )));
-        }
-        Ok(Shape {
-            hidden,
+        let shape = Shape {
+            hidden: self.hidden_size,
             mlp: self.intermediate_size,
-            heads,
+            heads: self.num_attention_heads,
             eps: self.layer_norm_eps,
             norms: NormPlace::Before,
             activation: activation(files, &self.hidden_act)?,
             mask,
-        })
+        };
+        match shape.fault() {
+            None => Ok(shape),
+            Some(fault) => Err(files.settings.refused(format!("text_config.{fault}"))),
+        }
     }
 }
 
@@ -175,13 +173,12 @@ struct Inside {
 pub(crate) fn bert_config(files: &Files) -> Result<BertConfig> {
     let config: BertConfig = files.settings.section("text_config")?;
     let Inside { hidden_act } = files.settings.section("text_config")?;
-    let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-    let reason = if hidden_act != "gelu" {
-        format!("text_config.hidden_act: expected `gelu`, found `{hidden_act}`")
-    } else if heads == 0 || hidden == 0 || hidden % heads != 0 {
-        format!("text_config.num_attention_heads: expected a divisor of {hidden}, found {heads}")
-    } else {
-        return Ok(config);
+    let fault = match hidden_act.as_str() {
+        "gelu" => config.encoder().fault(),
+        found => Some(format!("hidden_act: expected `gelu`, found `{found}`")),
     };
-    Err(files.settings.refused(reason))
+    match fault {
+        None => Ok(config),
+        Some(fault) => Err(files.settings.refused(format!("text_config.{fault}"))),
+    }
 }

@@ -34,7 +34,8 @@ pub struct Arguments {
     /// Whose images and texts are the queries: train, val or test
     #[arg(long, env = "TOMBOLO_SPLIT", default_value = "test", value_parser = Split::from_str)]
     split: Split,
-    /// Measure again with inputs perturbed: all, texts, images (at strength 3), images@5, images@all, or names such as char_swap,blur@5 (strengths 1 to 5)
+    /// Measure again with inputs perturbed: all, texts, images (at strength 3), images@5, images@all, or names such as
+    /// char_swap,blur@5 (strengths 1 to 5)
     #[arg(long, env = "TOMBOLO_PERTURB", value_name = "all|NAME,…", conflicts_with = "rerank")]
     perturb: Option<Perturbations>,
     /// Of the perturbations, and of the tests between models

@@ -16,10 +16,11 @@ ON CONFLICT (path) DO UPDATE SET
   vector_row = excluded.vector_row,
   state = excluded.state, reason = excluded.reason";
 
+/// Gives the tags of a record to others of the same bytes that have none.
 const HAND_OVER: &str = "\
 INSERT OR IGNORE INTO tags SELECT heir.path, tag
 FROM items AS gone JOIN tags ON tags.path = gone.path JOIN items AS heir ON heir.blake3 = gone.blake3 AND heir.id <> gone.id
-WHERE gone.id = ?1 AND heir.path NOT IN (SELECT path FROM tags)";
+WHERE gone.id = ?1 AND NOT EXISTS (SELECT 1 FROM tags AS own WHERE own.path = heir.path)";
 
 impl Records {
     /// Gives each of these paths these tags and no others, at once or not at all.
