@@ -121,8 +121,6 @@ pub struct WhyBody {
     columns: usize,
     /// From 0, the part that matches least, to 1, the one that matches most; row by row
     cells: Vec<f32>,
-    /// That the part that matches most does, as if it were a photo; none if the model is not calibrated
-    probability: Option<f64>,
 }
 
 /// Which parts of a photo match words
@@ -147,8 +145,7 @@ pub async fn why(
         let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let cell = |score: f32| (score - least) / (most - least).max(1e-6);
         let cells = scores.into_iter().map(cell).collect();
-        let probability = engine.calibration().map(|c| c.probability(f64::from(most)));
-        Ok(axum::Json(WhyBody { rows: WINDOWS, columns: WINDOWS, cells, probability }))
+        Ok(axum::Json(WhyBody { rows: WINDOWS, columns: WINDOWS, cells }))
     })
     .await
 }

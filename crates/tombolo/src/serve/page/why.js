@@ -5,9 +5,6 @@ import { $, element } from "./elements.js";
 import { paintCells, paintRamp, placeOfMost } from "./heat.js";
 import { call } from "./server.js";
 
-// Below this probability the part that matches most is not said to match.
-const FAINT = 0.1;
-
 // `query` is the search whose terms are offered, `words` are those asked about last.
 const why = { photo: null, on: false, words: "", query: null, abort: null };
 
@@ -64,13 +61,6 @@ function labelWhy() {
   $("why-button").textContent = isWhyShown() ? "Hide" : "Show";
 }
 
-// Of all parts one matches most, also where none matches.
-function sayWhere(words, map) {
-  const place = `the ${placeOfMost(map)} of the photo`;
-  const faint = map.probability !== null && map.probability < FAINT;
-  return faint ? `Nothing here matches “${words}” well; the nearest is ${place}.` : `“${words}” matches most at ${place}.`;
-}
-
 async function showWhy() {
   const words = $("why-words").value.trim();
   why.words = words;
@@ -85,7 +75,7 @@ async function showWhy() {
     if (signal.aborted || photo !== why.photo || !why.on) return;
     paintCells($("heat"), map);
     $("heat").hidden = false;
-    $("why-says").textContent = sayWhere(words.replaceAll('"', ""), map);
+    $("why-says").textContent = `“${words.replaceAll('"', "")}” matches most at the ${placeOfMost(map)} of the photo.`;
   } catch (error) {
     if (signal.aborted) return;
     setWhy(false);
