@@ -41,11 +41,8 @@ impl Shape {
     /// What is wrong with it, if no layer has it.
     pub(crate) fn fault(&self) -> Option<String> {
         let Self { hidden, heads, .. } = *self;
-        (hidden == 0 || heads == 0 || !hidden.is_multiple_of(heads)).then(|| {
-            format!(
-                "num_attention_heads: expected a divisor of {hidden}, found {heads}"
-            )
-        })
+        (hidden == 0 || heads == 0 || !hidden.is_multiple_of(heads))
+            .then(|| format!("num_attention_heads: expected a divisor of {hidden}, found {heads}"))
     }
 }
 

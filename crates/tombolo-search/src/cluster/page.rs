@@ -33,7 +33,8 @@ pub(super) fn page(
     which: &PageOptions,
 ) -> Result<Page, SearchError> {
     which.filter.check()?;
-    let finding = Finding { cluster, passing: Passing::new(&which.filter)?, top, which };
+    let among = which.among(wanted, || Ok(cluster.sample()?.len()))?;
+    let finding = Finding { cluster, passing: Passing::new(&which.filter)?, top, which, among };
     let found = match wanted {
         Wanted::All => finding.all()?,
         Wanted::Near(query) if which.order == Order::Match => finding.nearest(query)?,
@@ -49,6 +50,8 @@ struct Finding<'a> {
     passing: Passing,
     top: usize,
     which: &'a PageOptions,
+    /// Rows of the sample that scores are judged by.
+    among: usize,
 }
 
 impl Finding<'_> {
@@ -170,7 +173,8 @@ impl Finding<'_> {
                 Odds::Typical => {
                     let sample = self.cluster.sample()?;
                     let scores = scores(&likeness.vector, &*sample);
-                    typical(&scores.map_err(|source| self.cluster.damaged(source))?)
+                    let scores = scores.map_err(|source| self.cluster.damaged(source))?;
+                    typical(&scores[..self.among.min(scores.len())])
                 }
             };
             let scores = scores(&likeness.vector, &rows);
@@ -234,8 +238,9 @@ impl Finding<'_> {
             found.into_iter().map(|glance| (glance.id, glance.score)).collect();
         let items = self.cluster.items(&ids)?;
         let scored = items.into_iter().filter_map(|item| Some((scores.remove(&item.id)?, item)));
+        let among = self.among;
         let ranked =
-            (1..).zip(scored).map(|(rank, (score, item))| Hit { rank, score, item, among: 0 });
+            (1..).zip(scored).map(|(rank, (score, item))| Hit { rank, score, item, among });
         let hits: Vec<Hit> = ranked.collect();
         let next = hits.last().filter(|_| more).map(|hit| hit.cursor(which.order));
         let can_count = which.count && which.filter.is_empty() && which.least.is_none();

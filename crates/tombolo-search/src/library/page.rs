@@ -33,6 +33,16 @@ pub struct Likeness {
     pub odds: Odds,
 }
 
+impl Wanted {
+    /// Whether what one photo's score means depends on those of all others.
+    fn is_judged_by_all(&self) -> bool {
+        let Self::Members(expression) = self else { return false };
+        let mut found = false;
+        expression.for_each(&mut |term| found |= matches!(term.odds, Odds::Typical));
+        found
+    }
+}
+
 /// From scores to log odds of a match.
 #[derive(Debug, Clone, Copy)]
 pub enum Odds {
@@ -83,6 +93,19 @@ pub struct PageOptions {
 }
 
 impl PageOptions {
+    /// Rows that scores are judged by, of as many as there are: those of the page before, or all; 0 where each is judged alone.
+    pub(crate) fn among(
+        &self,
+        wanted: &Wanted,
+        rows: impl FnOnce() -> Result<usize, SearchError>,
+    ) -> Result<usize, SearchError> {
+        match &self.after {
+            Some(Cursor::Score { among, .. }) => Ok(*among),
+            _ if wanted.is_judged_by_all() => rows(),
+            _ => Ok(0),
+        }
+    }
+
     fn is_enough(&self, score: f32) -> bool {
         !score.is_nan() && self.least.is_none_or(|least| f64::from(score) >= least)
     }
@@ -111,7 +134,8 @@ pub enum Cursor {
         row: usize,
         /// Its path.
         path: String,
-        /// Rows that scores are judged by, as on the page before: those that came since then would change them all.
+        /// Rows that scores are judged by, as on the page before: those that came since then would change them all. 0 where
+        /// each is judged alone.
         among: usize,
     },
     /// After this time and id.
@@ -189,10 +213,7 @@ impl Library {
         which: &PageOptions,
     ) -> Result<Page, SearchError> {
         let gallery = self.gallery(snapshot, options)?;
-        let among = match &which.after {
-            Some(Cursor::Score { among, .. }) => *among,
-            _ => snapshot.raw.rows().len(),
-        };
+        let among = which.among(wanted, || Ok(snapshot.raw.rows().len()))?;
         let scores = self.scores(wanted, &gallery, among)?;
         let allowed = self.allowed(snapshot, which)?;
         let (records, condition) = (&self.records(), which.filter.condition());
@@ -275,7 +296,7 @@ struct Paging<'a> {
     records: &'a Records,
     condition: Condition,
     scores: Vec<f32>,
-    /// Rows that the scores were judged by.
+    /// Rows that the scores were judged by; 0 where each was judged alone.
     among: usize,
     which: &'a PageOptions,
     top: usize,

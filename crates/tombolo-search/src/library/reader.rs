@@ -23,7 +23,7 @@ pub struct Hit {
     pub score: f32,
     /// The photo.
     pub item: Item,
-    /// Rows of the library that its score was judged by, where it was judged by all: see [`super::Odds::Typical`].
+    /// Rows of the library that its score was judged by; 0 where it was judged alone. See [`super::Odds::Typical`].
     pub among: usize,
 }
 
