@@ -10,6 +10,8 @@ import numpy as np
 
 # Fitted, not trained.
 FITTED = (".mean", ".scale")
+# Training vectors that hubs are held back by.
+TAKEN = "hubness."
 
 
 def parameters(folder, stages):
@@ -19,7 +21,7 @@ def parameters(folder, stages):
         with (folder / f"{stage}.safetensors").open("rb") as file:
             header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
         shapes = [entry["shape"] for name, entry in header.items()
-                  if name != "__metadata__" and not (stage == "map" and name.endswith(FITTED))]
+                  if name != "__metadata__" and not (stage == "map" and (name.endswith(FITTED) or name.startswith(TAKEN)))]
         count += sum(int(np.prod(shape)) for shape in shapes)
     return count
 

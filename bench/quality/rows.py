@@ -28,15 +28,21 @@ class Group:
 
 
 FROZEN = ["text.output=0", "image.output=0"]
+# Without what the default adds to a map once it is found.
+PLAIN = ["map.beside=none", "map.querybank=0"]
 # A recipe that trains in a sixth of the default's time, on which parts are compared: so three seeds of each can be had.
 SMALL = ["image.backbone=efficientnet-lite0", "text.backbone=all-minilm-l6-v2@0,6", "text.layers=1", "text.width=128", "image.width=128",
-         "map.dim=384", "map.hidden=384", "map.epochs=30"]
+         "map.dim=384", "map.hidden=384", "map.epochs=30", *PLAIN]
 VIEWS = 'image.views=["mirror", "crop", "color"]'
 PAIRS = [100, 300, 1_000, 3_000, 10_000, 30_000]
 JOINT = ("text", "image", "map", "joint")
 FINE_TUNED = [*FROZEN, "image.backbone=efficientnet-lite2@352+mirror", "image.trained_blocks=6", "image.epochs=0", "image.trained_rate=0.5",
               "joint.epochs=6"]
 FINE_TUNED_BOTH = [*FINE_TUNED, "text.trained_blocks=2", "text.epochs=0", "text.trained_rate=0.25"]
+CLOSED_LITE2 = [*FROZEN, "map.kind=cca", "image.backbone=efficientnet-lite2", "text.backbone=all-minilm-l6-v2", "map.dim=512",
+                "map.regularisation=1"]
+# Another map on the default's towers.
+AGAIN = {"start": "default", "stages": ("map",)}
 THREE_DEFAULTS = (("default", 0), ("default", 1), ("default", 2))
 
 
@@ -73,23 +79,41 @@ def maps(key, options, settings=()):
 
 GROUPS = [
     Group("recipe", "The recipe, and the plain baselines", "From cached features to a model. *Frozen features*: no stage "
-          "text, no stage image; what is pooled from the backbones goes into the map.", [
+          "text, no stage image; what is pooled from the backbones goes into the map. Hubs are held back in all rows but the last, and beside a trained map "
+          "stands one in closed form; what each is worth: below.", [
               Row("default", "the default, `tombolo train flickr8k:DIR`"),
-              Row("ensemble", "mean of the similarities of three defaults, seeds 0, 1 and 2", ensemble=THREE_DEFAULTS),
               Row("fine-tuned-lite2", "`--preset fine-tuned`: `efficientnet-lite2@352+mirror` alone, frozen text; after stage map six epochs of stage joint, which move its last six blocks too", FINE_TUNED,
                   stages=JOINT),
               Row("fine-tuned-both", "the same, with the last two layers of all-MiniLM-L6-v2 fine-tuned too", FINE_TUNED_BOTH, stages=JOINT),
-              Row("best", "mean of the similarities of the three defaults and of these two", ensemble=(*THREE_DEFAULTS, ("fine-tuned-lite2", 0), ("fine-tuned-both", 0))),
-              Row("members", "the default's towers, and three maps of different seeds as one: `--set map.members=3`", ["map.members=3"],
-                  start="default", stages=("map",)),
-              Row("frozen-mlp", "frozen features, map `mlp`", FROZEN),
+              Row("ensemble", "mean of the similarities of three defaults, seeds 0, 1 and 2", ensemble=THREE_DEFAULTS),
+              Row("best", "mean of the similarities of the three defaults and of the two that are fine-tuned", ensemble=(*THREE_DEFAULTS, ("fine-tuned-lite2", 0), ("fine-tuned-both", 0))),
+              Row("frozen", "frozen features, the default's map", FROZEN),
               Row("frozen-cca", "frozen features, map `cca`", [*FROZEN, "map.kind=cca"]),
               Row("frozen-cca-lite2", "the same with less read: `efficientnet-lite2`, the last layer of all-MiniLM-L6-v2, 512 dimensions, regularisation 1",
-                  [*FROZEN, "map.kind=cca", "image.backbone=efficientnet-lite2", "text.backbone=all-minilm-l6-v2", "map.dim=512",
-                   "map.regularisation=1"]),
+                  CLOSED_LITE2),
               Row("frozen-ridge", "frozen features, map `ridge`", [*FROZEN, "map.kind=ridge"]),
               Row("frozen-procrustes", "frozen features, map `procrustes`", [*FROZEN, "map.kind=procrustes"]),
               small(),
+          ]),
+    Group("hubs", "Hubs held back, and a closed form beside the trained map", "A hub is near to everything of the other side, whatever is asked. *Held back*: what a vector has in common with the training texts, "
+          "or photos, that it is held against is taken off its scores ([models.md](models.md#hubs)); no query of val plays a part but in the choice of two numbers. *Alone*: neither hubs held back nor another form beside.", [
+              Row("default", "the default: `mlp`, `cca` beside it, hubs held back"),
+              Row("default-alone", "the default's towers, `mlp` alone", PLAIN, **AGAIN),
+              Row("default-beside", "the same, and `cca` beside it", ["map.querybank=0"], **AGAIN),
+              Row("default-hubs", "`mlp`, hubs held back", ["map.beside=none"], **AGAIN),
+              Row("default-members", "three `mlp` of different seeds as one (`map.members=3`), hubs held back", ["map.members=3", "map.beside=none"], **AGAIN),
+              Row("fine-tuned-lite2-alone", "`--preset fine-tuned`, alone", [*FINE_TUNED, *PLAIN], stages=JOINT),
+              Row("fine-tuned-both-alone", "and of texts, alone", [*FINE_TUNED_BOTH, *PLAIN], stages=JOINT),
+              Row("frozen-mlp-alone", "frozen features, `mlp` alone", [*FROZEN, *PLAIN]),
+              Row("frozen-cca-alone", "frozen features, `cca` alone", [*FROZEN, "map.kind=cca", *PLAIN]),
+              Row("frozen-cca-lite2-alone", "with less read, as above, `cca` alone", [*CLOSED_LITE2, *PLAIN]),
+              Row("frozen-ridge-alone", "frozen features, `ridge` alone", [*FROZEN, "map.kind=ridge", *PLAIN]),
+              Row("frozen-procrustes-alone", "frozen features, `procrustes` alone", [*FROZEN, "map.kind=procrustes", *PLAIN]),
+              small(what="the small recipe: `mlp` alone"),
+              another_map("small-beside", "and `cca` beside it", ["map.beside=cca"]),
+              *[another_map(f"hubs-{size}", f"the small recipe, hubs held back by {size:,} texts and photos", [f"map.querybank={size}"])
+                for size in (250, 1_000, 4_000, 30_000)],
+              another_map("small-both", "the small recipe with `cca` beside it and hubs held back by 4,000", ["map.beside=cca", "map.querybank=4000"]),
           ]),
     Group("stages", "Stages", "What each stage is worth, and the reference model with its queue.", [
         small(),

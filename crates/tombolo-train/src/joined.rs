@@ -113,6 +113,18 @@ impl Joined {
         texts.zip(self.training_image_of_text.iter().copied()).collect()
     }
 
+    /// Rows of so many texts and images of the training split, spread over it; of all, where it has fewer.
+    pub(crate) fn bank(&self, size: usize) -> (Vec<usize>, Vec<usize>) {
+        let spread = |rows: &[usize]| {
+            let taken = size.min(rows.len());
+            (0..taken).map(|place| rows[place * rows.len() / taken]).collect()
+        };
+        let mut images = self.training_image_of_text.clone();
+        images.sort_unstable();
+        images.dedup();
+        (spread(&self.training_texts), spread(&images))
+    }
+
     /// The validation split's pairs of rows.
     pub(crate) fn validation_pairs(&self) -> Vec<Pair> {
         self.query_texts.iter().map(|&text| (self.texts[text], self.image_of_text[text])).collect()

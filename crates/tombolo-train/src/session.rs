@@ -3,6 +3,7 @@
 mod beside;
 mod classes;
 mod grouped;
+mod hubs;
 mod pairs;
 mod scan;
 

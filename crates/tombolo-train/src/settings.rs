@@ -120,6 +120,18 @@ pub enum MapKind {
     Mlp,
 }
 
+/// What stands beside a trained map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beside {
+    /// Nothing.
+    #[default]
+    None,
+    /// Regularised canonical correlation analysis of the same pairs. What the two get wrong differs, so the mean of their
+    /// cosines is better than either.
+    Cca,
+}
+
 impl MapKind {
     /// Whether it is found by steps against a gradient, and not in closed form.
     pub fn is_trained(self) -> bool {
@@ -188,6 +200,16 @@ pub struct MapSettings {
     pub two_texts: f64,
     /// Share of the averaged weights that is kept at each step.
     pub average: f64,
+    /// What stands beside the map, found anew from the towers' vectors after stage map and after stage joint (`linear`, `mlp`).
+    #[serde(default)]
+    pub beside: Beside,
+    /// Width of what stands beside.
+    #[serde(default)]
+    pub beside_dim: usize,
+    /// Texts, and photos, of the training split that vectors are held against, to hold hubs back
+    /// ([`tombolo_models::map::Hubness`]); 0 leaves hubs as they are.
+    #[serde(default)]
+    pub querybank: usize,
 }
 
 /// Settings of stage joint, which trains both towers and the map together from pairs. Losses, dropout and

@@ -2,6 +2,7 @@
 
 mod closed;
 mod head;
+mod hubness;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,21 +13,27 @@ use tombolo_vectors::EmbeddingMatrix;
 
 pub use closed::{Moments, Pairs};
 pub use head::{Head, HeadConfig, Standardise};
+pub use hubness::{BANKS, Hubness, Restraint};
 
 use crate::checkpoint::safetensors::Precision;
 use crate::checkpoint::{self, HostTensor};
 use crate::error::{ModelError, Result};
 use crate::weights::Weights;
 
+/// The entry of the metadata that says how hubs are held back.
+const HUBNESS: &str = "hubness";
+
 /// Rows mapped at a time.
 const ROWS: usize = 4096;
 
 /// Takes text vectors and image vectors into the space where they are compared.
 ///
-/// A library keeps raw image vectors, so that another map needs no encoding. A map of several members compares by the
-/// mean of their cosines: what they give lies side by side.
+/// A library keeps raw image vectors, so that another map needs no encoding. A map of several members, or of one with
+/// another beside it, compares by the mean of their cosines: what they give lies side by side.
 pub struct Map {
     members: Vec<Member>,
+    beside: Option<Member>,
+    hubness: Option<Hubness>,
 }
 
 /// A head for each side.
@@ -45,6 +52,26 @@ pub struct MapConfig {
     /// How many maps of these sizes there are, side by side.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub members: usize,
+    /// The sizes of one of another form beside them, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<MemberConfig>,
+}
+
+/// Sizes of the two heads of one member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberConfig {
+    /// The text side.
+    pub text: HeadConfig,
+    /// The image side.
+    pub image: HeadConfig,
+}
+
+impl MapConfig {
+    /// Width of what all heads of a side give.
+    fn output(&self) -> usize {
+        let beside = self.beside.as_ref().map_or(0, |beside| beside.text.output());
+        self.members * self.text.output() + beside
+    }
 }
 
 fn one() -> usize {
@@ -58,7 +85,7 @@ fn is_one(members: &usize) -> bool {
 impl Map {
     /// Joins two heads.
     pub fn new(text: Head, image: Head) -> Self {
-        Self { members: vec![Member { text, image }] }
+        Self { members: vec![Member { text, image }], beside: None, hubness: None }
     }
 
     /// The map that leaves unit vectors of this width as they are.
@@ -77,7 +104,26 @@ impl Map {
     /// If there is none.
     pub fn side_by_side(maps: Vec<Self>) -> Self {
         assert!(!maps.is_empty(), "no map");
-        Self { members: maps.into_iter().flat_map(|map| map.members).collect() }
+        let members = maps.into_iter().flat_map(|map| map.members).collect();
+        Self { members, beside: None, hubness: None }
+    }
+
+    /// The members of this map, and the first of another beside them.
+    #[must_use]
+    pub fn with_beside(self, other: Self) -> Self {
+        let beside = other.members.into_iter().next();
+        Self { members: self.members, beside, hubness: None }
+    }
+
+    /// The same map with hubs held back, or as they are.
+    #[must_use]
+    pub fn with_hubness(self, hubness: Option<Hubness>) -> Self {
+        Self { hubness, ..self }
+    }
+
+    /// What holds hubs back, if anything does.
+    pub fn hubness(&self) -> Option<&Hubness> {
+        self.hubness.as_ref()
     }
 
     /// Reads or creates all heads.
@@ -85,18 +131,23 @@ impl Map {
     /// # Errors
     /// If the weights lack a tensor or hold one of another shape.
     pub fn from_weights(config: &MapConfig, weights: &Weights) -> Result<Self> {
-        let head = |side, config, member| Head::new(config, &weights.root().at(name(side, member)));
-        let members = (0..config.members).map(|member| {
-            let text = head("text", &config.text, member)?;
-            Ok(Member { text, image: head("image", &config.image, member)? })
-        });
-        Ok(Self { members: members.collect::<Result<_>>()? })
+        let member = |text, image, prefix: &str| {
+            let head =
+                |side, config| Head::new(config, &weights.root().at(format!("{prefix}{side}")));
+            Result::<Member>::Ok(Member { text: head("text", text)?, image: head("image", image)? })
+        };
+        let members = (0..config.members).map(|i| member(&config.text, &config.image, &prefix(i)));
+        let members = members.collect::<Result<_>>()?;
+        let beside = config.beside.as_ref();
+        let beside = beside.map(|sizes| member(&sizes.text, &sizes.image, BESIDE)).transpose()?;
+        Ok(Self { members, beside, hubness: None })
     }
 
     /// Sizes of both sides.
     pub fn config(&self) -> MapConfig {
-        let [text, image] = [self.text(), self.image()].map(|head| head.config().clone());
-        MapConfig { text, image, members: self.members.len() }
+        let MemberConfig { text, image } = self.members[0].config();
+        let beside = self.beside.as_ref().map(Member::config);
+        MapConfig { text, image, members: self.members.len(), beside }
     }
 
     /// The text side, of the first member.
@@ -111,7 +162,7 @@ impl Map {
 
     /// Width of the space where texts and images are compared.
     pub fn dim(&self) -> usize {
-        self.members.len() * self.text().config().output()
+        self.config().output() + if self.hubness.is_some() { hubness::COMPONENTS } else { 0 }
     }
 
     /// Text vectors, mapped and scaled to unit norm.
@@ -119,7 +170,11 @@ impl Map {
     /// # Errors
     /// If their width is not that of the text side.
     pub fn map_texts(&self, vectors: &EmbeddingMatrix) -> Result<EmbeddingMatrix> {
-        self.apply(|member| &member.text, vectors)
+        let mapped = self.apply(|member| &member.text, vectors)?;
+        match &self.hubness {
+            Some(hubness) => hubness.texts(&mapped),
+            None => Ok(mapped),
+        }
     }
 
     /// Image vectors, mapped and scaled to unit norm.
@@ -127,7 +182,11 @@ impl Map {
     /// # Errors
     /// If their width is not that of the image side.
     pub fn map_images(&self, vectors: &EmbeddingMatrix) -> Result<EmbeddingMatrix> {
-        self.apply(|member| &member.image, vectors)
+        let mapped = self.apply(|member| &member.image, vectors)?;
+        match &self.hubness {
+            Some(hubness) => hubness.images(&mapped),
+            None => Ok(mapped),
+        }
     }
 
     /// Writes `map.safetensors`; `towers` are the fingerprints of the text and image towers it joins.
@@ -137,15 +196,22 @@ impl Map {
     pub fn save(&self, path: &Path, towers: [&str; 2], precision: Precision) -> Result<()> {
         let mut tensors = BTreeMap::new();
         for (place, member) in self.members.iter().enumerate() {
-            member.text.export(&name("text", place), &mut tensors)?;
-            member.image.export(&name("image", place), &mut tensors)?;
+            member.export(&prefix(place), &mut tensors)?;
+        }
+        if let Some(beside) = &self.beside {
+            beside.export(BESIDE, &mut tensors)?;
         }
         let config = serde_json::to_string(&self.config()).expect("sizes are always JSON");
-        let metadata = BTreeMap::from([
+        let mut metadata = BTreeMap::from([
             ("config".to_owned(), config),
             ("text".to_owned(), towers[0].to_owned()),
             ("image".to_owned(), towers[1].to_owned()),
         ]);
+        if let Some(hubness) = &self.hubness {
+            let recorded = hubness.export(&mut tensors)?;
+            let recorded = serde_json::to_string(&recorded).expect("numbers are always JSON");
+            metadata.insert(HUBNESS.to_owned(), recorded);
+        }
         let entries: Vec<_> = tensors
             .iter()
             .map(|(name, t)| (name.as_str(), t.shape.as_slice(), t.data.as_slice()))
@@ -168,11 +234,21 @@ impl Map {
         };
         let config: MapConfig =
             serde_json::from_str(&field("config")?).map_err(|e| malformed(e.to_string()))?;
-        let weights = Weights::fixed(checkpoint::safetensors::read(path)?, device)?;
         if config.members == 0 {
             return Err(malformed("members: expected at least 1, found 0".to_owned()));
         }
-        Ok((Self::from_weights(&config, &weights)?, [field("text")?, field("image")?]))
+        let mut tensors = checkpoint::safetensors::read(path)?;
+        let hubness = match metadata.get(HUBNESS) {
+            Some(recorded) => {
+                let recorded =
+                    serde_json::from_str(recorded).map_err(|e| malformed(e.to_string()))?;
+                let banks = Hubness::take(&mut tensors, &recorded, config.output());
+                Some(banks.map_err(malformed)?)
+            }
+            None => None,
+        };
+        let map = Self::from_weights(&config, &Weights::fixed(tensors, device)?)?;
+        Ok((map.with_hubness(hubness), [field("text")?, field("image")?]))
     }
 
     fn apply(
@@ -180,9 +256,10 @@ impl Map {
         side: impl Fn(&Member) -> &Head,
         vectors: &EmbeddingMatrix,
     ) -> Result<EmbeddingMatrix> {
-        let heads: Vec<&Head> = self.members.iter().map(side).collect();
+        let heads: Vec<&Head> = self.members.iter().chain(&self.beside).map(side).collect();
         let share = (heads.len() as f64).sqrt().recip();
-        let mut out = Vec::with_capacity(vectors.len() * self.dim());
+        let dim = self.config().output();
+        let mut out = Vec::with_capacity(vectors.len() * dim);
         for rows in vectors.as_slice().chunks(ROWS * vectors.dim()) {
             let shape = (rows.len() / vectors.dim(), vectors.dim());
             let rows = Tensor::from_slice(rows, shape, heads[0].device())?;
@@ -195,17 +272,31 @@ impl Map {
             };
             out.extend(mapped.flatten_all()?.to_vec1::<f32>()?);
         }
-        EmbeddingMatrix::from_rows(self.dim(), out).map_err(ModelError::from)
+        EmbeddingMatrix::from_rows(dim, out).map_err(ModelError::from)
+    }
+}
+
+impl Member {
+    fn config(&self) -> MemberConfig {
+        MemberConfig { text: self.text.config().clone(), image: self.image.config().clone() }
+    }
+
+    fn export(&self, prefix: &str, out: &mut BTreeMap<String, HostTensor>) -> Result<()> {
+        self.text.export(&format!("{prefix}text"), out)?;
+        self.image.export(&format!("{prefix}image"), out)
     }
 }
 
 /// What the names of a member's tensors begin with.
-fn name(side: &str, member: usize) -> String {
+fn prefix(member: usize) -> String {
     match member {
-        0 => side.to_owned(),
-        _ => format!("{member}.{side}"),
+        0 => String::new(),
+        _ => format!("{member}."),
     }
 }
+
+/// What the names of the tensors of the member beside begin with.
+const BESIDE: &str = "beside.";
 
 /// A tensor's values in the host's memory.
 pub(crate) fn host(tensor: &Tensor) -> Result<HostTensor> {
@@ -222,7 +313,7 @@ mod tests {
 
     fn map(seed: u64) -> Map {
         let head = HeadConfig { input: DIM, linear: Some(4), hidden: Some(8) };
-        let config = MapConfig { text: head.clone(), image: head, members: 1 };
+        let config = MapConfig { text: head.clone(), image: head, members: 1, beside: None };
         Map::from_weights(&config, &Weights::trainable(seed, &Device::Cpu)).unwrap()
     }
 
@@ -245,5 +336,42 @@ mod tests {
         let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
         assert_eq!((read.config().members, read.dim()), (2, 8));
         assert!((cosine(&read) - mean).abs() < 1e-6);
+
+        let other = Map::identity(DIM, &Device::Cpu).unwrap();
+        let mean = (cosine(&map(1)) + cosine(&other)) / 2.0;
+        map(1).with_beside(other).save(&path, ["t", "i"], Precision::F32).unwrap();
+        let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(read.dim(), 4 + DIM);
+        assert!((cosine(&read) - mean).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_holds_hubs_back_is_kept_and_checked() {
+        let bank = |seed: usize| {
+            let value = |i: usize| ((i * 7919 + seed * 104_729) % 1013) as f32 / 506.5 - 1.0;
+            EmbeddingMatrix::from_rows(4, (0..12 * 4).map(value).collect()).unwrap()
+        };
+        let restraint = Restraint { temperature: 0.05, weight: 0.5 };
+        let hubness = Hubness::new(restraint, &bank(1), &bank(2)).unwrap();
+        let restrained = map(1).with_hubness(Some(hubness));
+        let vectors = EmbeddingMatrix::from_rows(DIM, vec![0.5; DIM]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("map.safetensors");
+        restrained.save(&path, ["t", "i"], Precision::F32).unwrap();
+        let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(read.dim(), 6);
+        assert_eq!(read.map_texts(&vectors).unwrap(), restrained.map_texts(&vectors).unwrap());
+        assert_eq!(read.map_images(&vectors).unwrap(), restrained.map_images(&vectors).unwrap());
+
+        let mut tensors = checkpoint::safetensors::read(&path).unwrap();
+        let metadata = checkpoint::safetensors::read_metadata(&path).unwrap();
+        tensors.get_mut("hubness.text").unwrap().shape = vec![6, 8];
+        let entries: Vec<_> = tensors
+            .iter()
+            .map(|(name, t)| (name.as_str(), t.shape.as_slice(), t.data.as_slice()))
+            .collect();
+        checkpoint::safetensors::write(&path, &entries, &metadata).unwrap();
+        let error = Map::load(&path, &Device::Cpu).err().unwrap().to_string();
+        assert!(error.contains("hubness.text") && error.contains("[6, 8]"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tombolo_eval::Retrieval;
 use tombolo_models::checkpoint::safetensors;
 use tombolo_models::checkpoint::{CheckpointError, Tensors};
-use tombolo_models::map::Map;
+use tombolo_models::map::{Map, MapConfig};
 use tombolo_models::model::{Model, TowerFile, save_model_file, save_tower};
 use tombolo_models::weights::Weights;
 use tombolo_vectors::EmbeddingMatrix;
@@ -15,6 +15,7 @@ use super::classes::Paired;
 use crate::calibration;
 use crate::error::{Result, TrainError};
 use crate::joined::Joined;
+use crate::settings::{Beside, MapKind, MapSettings};
 use crate::stage::map::TrainingPairs;
 use crate::stage::{joint, map};
 use crate::train::Stage;
@@ -47,13 +48,14 @@ impl Session<'_> {
         let device = &self.backbones.device;
         let task = map::Task { pairs, settings, device, validate: &validate };
         let map::Found { map, regularisation } = map::train(&task, &mut self.context())?;
+        let chosen = regularisation.map(|share| format!(", regularisation {share}"));
+        self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
+        let map = self.with_form_beside(map, &task)?;
         if let Some(share) = regularisation {
             record(&mut self.model.training, share);
         }
         let validation = self.conclude(map, joined, texts, images, Stage::Map)?;
         self.done(Stage::Map)?;
-        let chosen = regularisation.map(|share| format!(", regularisation {share}"));
-        self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
         Ok(validation)
     }
 
@@ -78,7 +80,7 @@ impl Session<'_> {
         let sizes = joint::Sizes {
             text: text.tower.clone(),
             image: image.tower.clone(),
-            map: map.config(),
+            map: MapConfig { beside: None, ..map.config() },
         };
         let read = |part: &str| safetensors::read(&dir.join(format!("{part}.safetensors")));
         let parts =
@@ -110,10 +112,39 @@ impl Session<'_> {
         let texts = self.vectors("texts", &tower("text")?, text_views, 0..text_count)?;
         let images = self.vectors("images", &tower("image")?, image_views, 0..image_count)?;
         let map = Map::from_weights(&sizes.map, &Weights::fixed(trained.map, device)?)?;
+        let own = texts.select(pairs.training_texts);
+        let own = TrainingPairs {
+            texts: &own,
+            images: &images,
+            image_of_text: pairs.image_of_text,
+            course: None,
+        };
+        let validate =
+            |map: &Map| Ok(joined.rankings(map, &texts, &images)?.map(|rankings| rankings.rsum()));
+        let task = map::Task { pairs: own, settings: &settings.map, device, validate: &validate };
+        let map = self.with_form_beside(map, &task)?;
         let validation = self.conclude(map, joined, &texts, &images, Stage::Joint)?;
         save_model_file(&new, &self.model)?;
         self.run.replace_parts(Stage::Joint.as_str())?;
         Ok(validation)
+    }
+
+    /// A trained map, and beside it what the settings ask for.
+    fn with_form_beside(&mut self, map: Map, task: &map::Task<'_>) -> Result<Map> {
+        let settings = task.settings;
+        if settings.beside == Beside::None || !settings.kind.is_trained() {
+            return Ok(map);
+        }
+        let settings =
+            MapSettings { kind: MapKind::Cca, dim: settings.beside_dim, ..settings.clone() };
+        self.begin("map beside".to_owned(), 1);
+        let task = map::Task { settings: &settings, ..*task };
+        let map::Found { map: beside, regularisation } = map::train(&task, &mut self.context())?;
+        if let Some(share) = regularisation {
+            record(&mut self.model.training, share);
+        }
+        self.end(format!("map beside: cca of {} dimensions", settings.dim));
+        Ok(map.with_beside(beside))
     }
 
     /// Saves a map that was found, with what it reaches on the validation split.
@@ -131,6 +162,10 @@ impl Session<'_> {
         let (text, image) = (fingerprint(&self.model.text), fingerprint(&self.model.image));
         let dir = self.parts_dir(stage);
         let path = dir.join("map.safetensors");
+        let map = match self.settings.map.querybank {
+            0 => map,
+            _ => self.with_hubs_held_back(map, joined, texts, images)?,
+        };
         map.save(&path, [&text, &image], self.precision())?;
         let (map, _) = Map::load(&path, &self.backbones.device)?;
         calibration::write(&dir, joined.calibrate(&map, texts, images)?.as_ref())?;

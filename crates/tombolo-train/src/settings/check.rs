@@ -4,7 +4,7 @@ use tombolo_data::perturbation::{Perturbation, TextPerturbation};
 use tombolo_models::backbones::WORDS;
 use tombolo_models::tower::EncoderKind;
 
-use super::{Order, ScanSettings, ScanWeight, Settings, StageSettings};
+use super::{Beside, Order, ScanSettings, ScanWeight, Settings, StageSettings};
 use crate::error::{Result, TrainError};
 use crate::loss::Loss;
 use crate::train::Stage;
@@ -33,6 +33,9 @@ impl Settings {
         ];
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(invalid(key, "expected at least 1, found 0"));
+        }
+        if self.map.beside != Beside::None && self.map.beside_dim == 0 {
+            return Err(invalid("map.beside_dim", "expected at least 1, found 0"));
         }
         self.scan.check()?;
         if self.map.members > 1 && !self.map.kind.is_trained() {
@@ -180,6 +183,7 @@ mod tests {
         let photos = [
             "text.batch=0",
             "map.batch=0",
+            "map.beside_dim=0",
             "joint.batch=0",
             "scan.batch=1",
             "scan.loss=paper",

@@ -3,8 +3,8 @@
 use tombolo_models::tower::{EncoderKind, Pooling};
 
 use super::{
-    Auto, CurriculumSettings, JointSettings, MapKind, MapSettings, Regularisation, ScanSettings,
-    Settings, StageSettings,
+    Auto, Beside, CurriculumSettings, JointSettings, MapKind, MapSettings, Regularisation,
+    ScanSettings, Settings, StageSettings,
 };
 use crate::loss::Loss;
 
@@ -69,6 +69,9 @@ impl Settings {
             mixup: 0.5,
             two_texts: 0.33,
             average: 0.99,
+            beside: Beside::Cca,
+            beside_dim: 256,
+            querybank: 4_000,
         };
         let joint =
             JointSettings { epochs: 5, batch: 256, learning_rate: 2e-4, weight_decay: 0.15 };
@@ -118,6 +121,7 @@ impl Settings {
             mixup: 0.0,
             two_texts: 0.0,
             average: 0.95,
+            beside: Beside::None,
             ..photos.map
         };
         Self { text, image, map, ..photos }

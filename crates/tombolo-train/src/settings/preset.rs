@@ -2,7 +2,7 @@
 
 use tombolo_models::tower::EncoderKind;
 
-use super::{JointSettings, MapKind, MapSettings, Settings, StageSettings};
+use super::{Beside, JointSettings, MapKind, MapSettings, Settings, StageSettings};
 use crate::loss::Loss;
 use crate::train::Stage;
 
@@ -71,6 +71,8 @@ impl Settings {
             dropout: 0.0,
             mixup: 0.0,
             two_texts: 0.0,
+            beside: Beside::None,
+            querybank: 0,
             ..photos.map
         };
         let joint =

@@ -5,6 +5,7 @@ use std::path::Path;
 use tombolo_models::backbones::{WORDS, text_model};
 use tombolo_models::catalogue::Entry;
 use tombolo_models::checkpoint::{self, CheckpointError};
+use tombolo_models::map::Restraint;
 use tombolo_models::model::{Model, TowerFile};
 use tombolo_models::tower::{EncoderKind, Readout, TailConfig, TowerConfig, TowerInput};
 use tombolo_train::run::PlanFile;
@@ -120,6 +121,14 @@ fn map_facts(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Fact>
     if let Some(hidden) = text.hidden.or(image.hidden) {
         facts.insert(2, Fact::new("residual MLP", format!("{hidden} wide")));
     }
+    if let Some(beside) = map.config().beside {
+        facts.push(Fact::new("beside it", format!("cca of {} dimensions", beside.text.output())));
+    }
+    if let Some(hubness) = map.hubness() {
+        let Restraint { temperature, weight } = hubness.restraint();
+        let restraint = format!("held back, weight {weight} at temperature {temperature}");
+        facts.push(Fact::new("hubs", restraint));
+    }
     if let Some(plan) = plan.filter(|plan| plan.stages.iter().any(|stage| stage == "map")) {
         let map = &plan.settings.map;
         let kind = serde_json::to_value(map.kind)?;
@@ -136,5 +145,6 @@ fn training(epochs: usize, batch: usize, rate: f64) -> String {
 /// Numbers in a part's file.
 fn parameters(dir: &Path, part: &str) -> Result<usize, CheckpointError> {
     let tensors = checkpoint::safetensors::read(&dir.join(format!("{part}.safetensors")))?;
-    Ok(tensors.values().map(|tensor| tensor.data.len()).sum())
+    let own = tensors.iter().filter(|(name, _)| !name.starts_with(tombolo_models::map::BANKS));
+    Ok(own.map(|(_, tensor)| tensor.data.len()).sum())
 }

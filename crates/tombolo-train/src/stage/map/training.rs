@@ -77,7 +77,12 @@ fn in_progress(member: usize) -> String {
 fn training_config(pairs: &TrainingPairs<'_>, settings: &MapSettings) -> MapConfig {
     let hidden = (settings.kind == MapKind::Mlp).then_some(settings.hidden);
     let head = |input| HeadConfig { input, linear: Some(settings.dim), hidden };
-    MapConfig { text: head(pairs.texts.dim()), image: head(pairs.images.dim()), members: 1 }
+    MapConfig {
+        text: head(pairs.texts.dim()),
+        image: head(pairs.images.dim()),
+        members: 1,
+        beside: None,
+    }
 }
 
 /// How one step is computed: fused on the CPU, or through candle's graph on any device.
