@@ -111,7 +111,7 @@ GROUPS = [
               small(what="the small recipe: `mlp` alone"),
               another_map("small-beside", "and `cca` beside it", ["map.beside=cca"]),
               *[another_map(f"hubs-{size}", f"the small recipe, hubs held back by {size:,} texts and photos", [f"map.querybank={size}"])
-                for size in (250, 1_000, 4_000, 30_000)],
+                for size in (250, 1_000, 4_000)],
               another_map("small-both", "the small recipe with `cca` beside it and hubs held back by 4,000", ["map.beside=cca", "map.querybank=4000"]),
           ]),
     Group("stages", "Stages", "What each stage is worth, and the reference model with its queue.", [

@@ -1,6 +1,6 @@
 //! Which vectors of texts and images belong together, and how well a map joins them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tombolo_data::dataset::Dataset;
 use tombolo_eval::{BothRankings, OwnedGallery, Retrieval};
@@ -113,16 +113,25 @@ impl Joined {
         texts.zip(self.training_image_of_text.iter().copied()).collect()
     }
 
-    /// Rows of so many texts and images of the training split, spread over it; of all, where it has fewer.
+    /// Rows of so many texts and images of the training split, spread over it, or of all it has; of each image one text at most.
     pub(crate) fn bank(&self, size: usize) -> (Vec<usize>, Vec<usize>) {
-        let spread = |rows: &[usize]| {
-            let taken = size.min(rows.len());
-            (0..taken).map(|place| rows[place * rows.len() / taken]).collect()
+        let places = |count: usize| {
+            let taken = size.min(count);
+            (0..taken).map(move |place| place * count / taken)
         };
         let mut images = self.training_image_of_text.clone();
         images.sort_unstable();
         images.dedup();
-        (spread(&self.training_texts), spread(&images))
+        let mut seen = HashSet::new();
+        let texts = places(self.training_texts.len())
+            .filter(|&text| seen.insert(self.training_image_of_text[text]))
+            .map(|text| self.training_texts[text]);
+        (texts.collect(), places(images.len()).map(|place| images[place]).collect())
+    }
+
+    /// Texts of the validation split.
+    pub(crate) fn validation_texts(&self) -> usize {
+        self.query_texts.len()
     }
 
     /// The validation split's pairs of rows.
@@ -219,5 +228,28 @@ impl Joined {
         let image_of_text: Vec<usize> =
             self.query_texts.iter().map(|&text| place[&self.image_of_text[text]]).collect();
         Ok(CalibrationFile::fit(&texts, &gallery, &image_of_text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bank_has_one_text_of_an_image() {
+        let joined = Joined {
+            training_texts: (10..30).collect(),
+            // Four texts each.
+            training_image_of_text: (0..20).map(|text| 2 * (text / 4)).collect(),
+            texts: Vec::new(),
+            image_of_text: Vec::new(),
+            query_images: Vec::new(),
+            query_texts: Vec::new(),
+            everything: false,
+            groups: None,
+        };
+        assert_eq!(joined.bank(100), (vec![10, 14, 18, 22, 26], vec![0, 2, 4, 6, 8]));
+        assert_eq!(joined.bank(2), (vec![10, 20], vec![0, 4]));
+        assert_eq!(joined.bank(0), (vec![], vec![]));
     }
 }

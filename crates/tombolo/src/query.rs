@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use clap::ValueEnum;
 use serde::Deserialize;
 use tombolo_eval::Calibration;
+use tombolo_models::map::Map;
 use tombolo_search::{
     Expression, ExpressionError, Hit, Likeness, Odds, Order, Orientation, Term, Wanted,
 };
@@ -111,8 +112,8 @@ impl Question {
 
     /// What a library is to look for.
     ///
-    /// `vectors`: the mapped unit vector of each of [`Question::texts`]; `image`: that of a photo by the name that
-    /// stands after `image:`.
+    /// `vectors`: the mapped unit vector of each of [`Question::texts`]; `map`: what mapped it; `image`: the vector of a photo by
+    /// the name that stands after `image:`.
     ///
     /// # Errors
     /// [`QuestionError`], or what `image` returns.
@@ -123,6 +124,7 @@ impl Question {
         self,
         vectors: &HashMap<String, Vec<f32>>,
         calibration: Option<Calibration>,
+        map: &Map,
         image: &mut dyn FnMut(&str) -> Result<Vec<f32>, E>,
     ) -> Result<Wanted, E> {
         if self.is_expression() {
@@ -134,10 +136,13 @@ impl Question {
                 Term::Words(words) => {
                     Ok(Likeness { vector: vectors[&words].clone(), odds: odds(calibration) })
                 }
-                Term::Image(name) => Ok(Likeness { vector: image(&name)?, odds: Odds::Typical }),
+                Term::Image(name) => {
+                    Ok(Likeness { vector: map.as_query(image(&name)?), odds: Odds::Typical })
+                }
             });
             return members.map(Wanted::Members);
         }
+        let is_words = self.is_words();
         let mut terms = Vec::new();
         match self.expression {
             Some(Expression::Term(Term::Words(words))) => {
@@ -153,7 +158,8 @@ impl Question {
             }));
         }
         match terms.iter().any(|(weight, _)| *weight > 0.0) {
-            true => Ok(Wanted::Near(sum(&terms))),
+            true if is_words => Ok(Wanted::Near(sum(&terms))),
+            true => Ok(Wanted::Near(map.as_query(sum(&terms)))),
             false => Err(QuestionError::Empty.into()),
         }
     }
@@ -270,6 +276,8 @@ fn sum(terms: &[(f32, Vec<f32>)]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     fn wanted(question: Question) -> Result<Wanted, QuestionError> {
@@ -278,7 +286,8 @@ mod tests {
             (text, vector)
         });
         let vectors = vectors.collect();
-        question.wanted(&vectors, None, &mut |_| Ok(vec![0.6, 0.8]))
+        let map = Map::identity(2, &Device::Cpu).unwrap();
+        question.wanted(&vectors, None, &map, &mut |_| Ok(vec![0.6, 0.8]))
     }
 
     #[test]

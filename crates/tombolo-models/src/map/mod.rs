@@ -70,7 +70,20 @@ impl MapConfig {
     /// Width of what all heads of a side give.
     fn output(&self) -> usize {
         let beside = self.beside.as_ref().map_or(0, |beside| beside.text.output());
-        self.members * self.text.output() + beside
+        self.members.saturating_mul(self.text.output()).saturating_add(beside)
+    }
+
+    /// What is wrong with these sizes, if nothing can be mapped by them.
+    fn fault(&self) -> Option<String> {
+        if self.members == 0 {
+            return Some("members: expected at least 1, found 0".to_owned());
+        }
+        let beside = self.beside.as_ref().map(|beside| (&beside.text, &beside.image));
+        let sides = [Some((&self.text, &self.image)), beside];
+        let widths =
+            sides.into_iter().flatten().map(|(text, image)| (text.output(), image.output()));
+        let (text, image) = widths.into_iter().find(|(text, image)| text != image)?;
+        Some(format!("expected heads of one width, found {text} of texts and {image} of images"))
     }
 }
 
@@ -108,10 +121,14 @@ impl Map {
         Self { members, beside: None, hubness: None }
     }
 
-    /// The members of this map, and the first of another beside them.
+    /// The members of this map, and another of one member beside them.
+    ///
+    /// # Panics
+    /// If the other has several.
     #[must_use]
-    pub fn with_beside(self, other: Self) -> Self {
-        let beside = other.members.into_iter().next();
+    pub fn with_beside(self, mut other: Self) -> Self {
+        let beside = other.members.pop();
+        assert!(other.members.is_empty(), "several members beside a map");
         Self { members: self.members, beside, hubness: None }
     }
 
@@ -189,6 +206,14 @@ impl Map {
         }
     }
 
+    /// What finds the photos that are like a mapped photo, or like a sum of mapped vectors: hubs are held back as for a text.
+    pub fn as_query(&self, vector: Vec<f32>) -> Vec<f32> {
+        match self.hubness {
+            Some(_) => Hubness::as_query(vector),
+            None => vector,
+        }
+    }
+
     /// Writes `map.safetensors`; `towers` are the fingerprints of the text and image towers it joins.
     ///
     /// # Errors
@@ -234,8 +259,8 @@ impl Map {
         };
         let config: MapConfig =
             serde_json::from_str(&field("config")?).map_err(|e| malformed(e.to_string()))?;
-        if config.members == 0 {
-            return Err(malformed("members: expected at least 1, found 0".to_owned()));
+        if let Some(fault) = config.fault() {
+            return Err(malformed(fault));
         }
         let mut tensors = checkpoint::safetensors::read(path)?;
         let hubness = match metadata.get(HUBNESS) {
@@ -373,5 +398,8 @@ mod tests {
         checkpoint::safetensors::write(&path, &entries, &metadata).unwrap();
         let error = Map::load(&path, &Device::Cpu).err().unwrap().to_string();
         assert!(error.contains("hubness.text") && error.contains("[6, 8]"), "{error}");
+        assert!(
+            restrained.map_texts(&EmbeddingMatrix::from_rows(3, vec![0.5; 6]).unwrap()).is_err()
+        );
     }
 }

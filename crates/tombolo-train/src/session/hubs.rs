@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::joined::Joined;
 use crate::run::Event;
 
+/// Texts of the validation split, at least; with fewer the choice would be chance.
+const FEWEST: usize = 50;
+
 /// Temperatures that are tried.
 const TEMPERATURES: [f64; 3] = [0.02, 0.05, 0.1];
 
@@ -26,10 +29,9 @@ impl Session<'_> {
         images: &EmbeddingMatrix,
     ) -> Result<Map> {
         let (bank_texts, bank_images) = joined.bank(self.settings.map.querybank);
-        if bank_texts.len() < 2 || bank_images.len() < 2 {
+        if bank_texts.len().min(bank_images.len()) < 2 || joined.validation_texts() < FEWEST {
             return Ok(map);
         }
-        let map = map.with_hubness(None);
         let Some(ranked) = joined.ranked(&map, texts, images)? else { return Ok(map) };
         let gallery = ranked.gallery;
         self.begin("hubs".to_owned(), TEMPERATURES.len());

@@ -50,8 +50,8 @@ impl Session<'_> {
         let map::Found { map, regularisation } = map::train(&task, &mut self.context())?;
         let chosen = regularisation.map(|share| format!(", regularisation {share}"));
         self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
-        let map = self.with_form_beside(map, &task)?;
-        if let Some(share) = regularisation {
+        let (map, beside) = self.with_form_beside(map, &task)?;
+        if let Some(share) = regularisation.or(beside) {
             record(&mut self.model.training, share);
         }
         let validation = self.conclude(map, joined, texts, images, Stage::Map)?;
@@ -122,29 +122,26 @@ impl Session<'_> {
         let validate =
             |map: &Map| Ok(joined.rankings(map, &texts, &images)?.map(|rankings| rankings.rsum()));
         let task = map::Task { pairs: own, settings: &settings.map, device, validate: &validate };
-        let map = self.with_form_beside(map, &task)?;
+        let (map, _) = self.with_form_beside(map, &task)?;
         let validation = self.conclude(map, joined, &texts, &images, Stage::Joint)?;
         save_model_file(&new, &self.model)?;
         self.run.replace_parts(Stage::Joint.as_str())?;
         Ok(validation)
     }
 
-    /// A trained map, and beside it what the settings ask for.
-    fn with_form_beside(&mut self, map: Map, task: &map::Task<'_>) -> Result<Map> {
+    /// A trained map with what the settings ask for beside it, and the regularisation of that.
+    fn with_form_beside(&mut self, map: Map, task: &map::Task<'_>) -> Result<(Map, Option<f64>)> {
         let settings = task.settings;
         if settings.beside == Beside::None || !settings.kind.is_trained() {
-            return Ok(map);
+            return Ok((map, None));
         }
         let settings =
             MapSettings { kind: MapKind::Cca, dim: settings.beside_dim, ..settings.clone() };
         self.begin("map beside".to_owned(), 1);
         let task = map::Task { settings: &settings, ..*task };
         let map::Found { map: beside, regularisation } = map::train(&task, &mut self.context())?;
-        if let Some(share) = regularisation {
-            record(&mut self.model.training, share);
-        }
         self.end(format!("map beside: cca of {} dimensions", settings.dim));
-        Ok(map.with_beside(beside))
+        Ok((map.with_beside(beside), regularisation))
     }
 
     /// Saves a map that was found, with what it reaches on the validation split.

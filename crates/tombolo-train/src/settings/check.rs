@@ -34,6 +34,9 @@ impl Settings {
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(invalid(key, "expected at least 1, found 0"));
         }
+        if self.map.querybank == 1 {
+            return Err(invalid("map.querybank", "expected 0, or at least 2, found 1"));
+        }
         if self.map.beside != Beside::None && self.map.beside_dim == 0 {
             return Err(invalid("map.beside_dim", "expected at least 1, found 0"));
         }
@@ -184,6 +187,7 @@ mod tests {
             "text.batch=0",
             "map.batch=0",
             "map.beside_dim=0",
+            "map.querybank=1",
             "joint.batch=0",
             "scan.batch=1",
             "scan.loss=paper",

@@ -121,7 +121,9 @@ impl Settings {
             mixup: 0.0,
             two_texts: 0.0,
             average: 0.95,
+            // All emoji are ranked, and a bank of those that were trained on would hold them back more than those that are asked for.
             beside: Beside::None,
+            querybank: 0,
             ..photos.map
         };
         Self { text, image, map, ..photos }

@@ -293,7 +293,8 @@ fn asked(arguments: &Arguments, encoder: &Encoder, terminal: &Terminal) -> anyho
     let vectors = encoder.text_vectors(&words, terminal)?;
     let vectors = texts.iter().cloned().zip(vectors.iter().map(<[f32]>::to_vec)).collect();
     let mut image = |name: &str| photo(Path::new(name), encoder, terminal);
-    let wanted = question.wanted::<anyhow::Error>(&vectors, calibration, &mut image)?;
+    let map = encoder.map()?;
+    let wanted = question.wanted::<anyhow::Error>(&vectors, calibration, map, &mut image)?;
     Ok(Asked { wanted, calibration: calibration.filter(|_| is_words) })
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 use tombolo_data::image::Pixels;
 use tombolo_eval::Calibration;
+use tombolo_models::map::Map;
 use tombolo_search::Retriever;
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -56,6 +57,11 @@ impl Engine {
     /// The probability of a match by the score of a text and a photo, if the model is calibrated.
     pub fn calibration(&self) -> Option<Calibration> {
         self.calibration
+    }
+
+    /// What makes vectors of texts and photos comparable.
+    pub fn map(&self) -> anyhow::Result<&Map> {
+        self.encoder.map()
     }
 
     /// When its map was written, in seconds since 1970.

@@ -69,7 +69,7 @@ pub async fn search(
             true => Wanted::All,
             false => {
                 let mut image = |id: &str| item_vector(state, &engine, "query", id);
-                question.wanted(&texts, engine.calibration(), &mut image)?
+                question.wanted(&texts, engine.calibration(), engine.map()?, &mut image)?
             }
         };
         respond(state, &engine, &Asked { wanted, calibration }, wish)

@@ -252,8 +252,8 @@ fn embedded_vectors_are_those_that_eval_ranks() {
     let arguments = ["embed", "texts.txt", "photos/red-left.png", "--model", "model", "--out"];
     assert_status(&run(dir.path(), &[&arguments[..], &["v.npy"]].concat()), 0);
     let matrix = tombolo_vectors::npy::read(&dir.path().join("v.npy")).unwrap();
-    // The trained map's, as many of the form beside it, and the two that hold hubs back.
-    assert_eq!((matrix.len(), matrix.dim()), (3, 16 + 16 + 2));
+    // The trained map's, and as many of the form beside it.
+    assert_eq!((matrix.len(), matrix.dim()), (3, 16 + 16));
     for row in matrix.iter() {
         assert!((row.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
     }
