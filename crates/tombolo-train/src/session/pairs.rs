@@ -13,6 +13,7 @@ use tombolo_vectors::EmbeddingMatrix;
 use super::Session;
 use super::classes::Paired;
 use crate::calibration;
+use crate::curriculum::Lesson;
 use crate::error::{Result, TrainError};
 use crate::joined::Joined;
 use crate::settings::{Beside, MapKind, MapSettings};
@@ -65,7 +66,7 @@ impl Session<'_> {
         joined: &Joined,
         views: [(&dyn Views, usize); 2],
     ) -> Result<Option<Retrieval>> {
-        let [(text_views, text_count), (image_views, image_count)] = views;
+        let [(text_views, _), (image_views, _)] = views;
         let device = &self.backbones.device;
         let dir = self.run.dir().to_path_buf();
         let (Some(text), Some(image)) = (self.model.text.clone(), self.model.image.clone()) else {
@@ -108,20 +109,30 @@ impl Session<'_> {
         self.model.image = Some(save("image", &trained.image, &image)?);
         save_model_file(&new, &self.model)?;
         self.end("stage joint: trained".to_owned());
+        let map = Map::from_weights(&sizes.map, &Weights::fixed(trained.map, device)?)?;
+        self.conclude_joint(map, joined, &lesson, views)
+    }
+
+    /// Puts a map that was trained with both towers, which are saved, to the use that one of stage map has.
+    fn conclude_joint(
+        &mut self,
+        map: Map,
+        joined: &Joined,
+        lesson: &Lesson,
+        views: [(&dyn Views, usize); 2],
+    ) -> Result<Option<Retrieval>> {
+        let [(text_views, text_count), (image_views, image_count)] = views;
+        let (new, device) = (self.run.new_parts_dir(Stage::Joint.as_str()), &self.backbones.device);
         let tower = |part: &'static str| Model::open(&new)?.tower(part, device);
         let texts = self.vectors("texts", &tower("text")?, text_views, 0..text_count)?;
         let images = self.vectors("images", &tower("image")?, image_views, 0..image_count)?;
-        let map = Map::from_weights(&sizes.map, &Weights::fixed(trained.map, device)?)?;
-        let own = texts.select(pairs.training_texts);
-        let own = TrainingPairs {
-            texts: &own,
-            images: &images,
-            image_of_text: pairs.image_of_text,
-            course: None,
-        };
+        let own = texts.select(&lesson.texts);
+        let image_of_text = &lesson.image_of_text[..];
+        let pairs = TrainingPairs { texts: &own, images: &images, image_of_text, course: None };
         let validate =
             |map: &Map| Ok(joined.rankings(map, &texts, &images)?.map(|rankings| rankings.rsum()));
-        let task = map::Task { pairs: own, settings: &settings.map, device, validate: &validate };
+        let settings = &self.settings.map.clone();
+        let task = map::Task { pairs, settings, device, validate: &validate };
         let (map, _) = self.with_form_beside(map, &task)?;
         let validation = self.conclude(map, joined, &texts, &images, Stage::Joint)?;
         save_model_file(&new, &self.model)?;
