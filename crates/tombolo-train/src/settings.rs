@@ -127,7 +127,7 @@ pub enum Beside {
     /// Nothing.
     #[default]
     None,
-    /// Regularised canonical correlation analysis of the same pairs. What the two get wrong differs, so the mean of their
+    /// Regularised canonical correlation analysis of the training pairs. What the two get wrong differs, so the mean of their
     /// cosines is better than either.
     Cca,
 }

@@ -35,6 +35,13 @@ const CARRIER: f32 = 0.3;
 /// Components that it adds to a mapped vector.
 pub(super) const COMPONENTS: usize = 2;
 
+/// What the names of the banks' tensors begin with, in a map's file: they were taken, not trained.
+pub const BANKS: &str = "hubness.";
+
+/// The banks: what texts, and what photos, are held against.
+const TEXTS: &str = "hubness.text";
+const IMAGES: &str = "hubness.image";
+
 /// Vectors that are held against the bank at a time.
 const ROWS: usize = 1024;
 
@@ -158,9 +165,11 @@ impl Hubness {
         dim: usize,
     ) -> std::result::Result<Self, String> {
         let Restraint { temperature, weight } = recorded.restraint;
-        if !(temperature.is_finite() && temperature > 0.0 && weight.is_finite()) {
+        let temperature = temperature as f32;
+        let numbers = [temperature, weight as f32, recorded.text_mean, recorded.image_mean];
+        if temperature <= 0.0 || numbers.iter().any(|number| !number.is_finite()) {
             return Err(format!(
-                "hubness: no such temperature and weight: {temperature}, {weight}"
+                "hubness: expected finite numbers, and a temperature above 0, found {recorded:?}"
             ));
         }
         let mut bank = |name: &str, mean: f32| {
@@ -182,13 +191,6 @@ impl Hubness {
         })
     }
 }
-
-/// What the names of the banks' tensors begin with, in a map's file: they were taken, not trained.
-pub const BANKS: &str = "hubness.";
-
-/// The banks: what texts, and what photos, are held against.
-const TEXTS: &str = "hubness.text";
-const IMAGES: &str = "hubness.image";
 
 impl Bank {
     /// What one side, of which these are some, is held against: some of the other.

@@ -389,14 +389,22 @@ mod tests {
         assert_eq!(read.map_images(&vectors).unwrap(), restrained.map_images(&vectors).unwrap());
 
         let mut tensors = checkpoint::safetensors::read(&path).unwrap();
-        let metadata = checkpoint::safetensors::read_metadata(&path).unwrap();
+        let mut metadata = checkpoint::safetensors::read_metadata(&path).unwrap();
+        let fault = |tensors: &checkpoint::Tensors, metadata: &BTreeMap<String, String>| {
+            let entries: Vec<_> = tensors
+                .iter()
+                .map(|(name, t)| (name.as_str(), t.shape.as_slice(), t.data.as_slice()))
+                .collect();
+            checkpoint::safetensors::write(&path, &entries, metadata).unwrap();
+            Map::load(&path, &Device::Cpu).err().unwrap().to_string()
+        };
+        let recorded = metadata["hubness"].clone();
+        metadata.insert("hubness".into(), recorded.replace("0.05", "1e-50"));
+        let error = fault(&tensors, &metadata);
+        assert!(error.contains("finite"), "{error}");
+        metadata.insert("hubness".into(), recorded);
         tensors.get_mut("hubness.text").unwrap().shape = vec![6, 8];
-        let entries: Vec<_> = tensors
-            .iter()
-            .map(|(name, t)| (name.as_str(), t.shape.as_slice(), t.data.as_slice()))
-            .collect();
-        checkpoint::safetensors::write(&path, &entries, &metadata).unwrap();
-        let error = Map::load(&path, &Device::Cpu).err().unwrap().to_string();
+        let error = fault(&tensors, &metadata);
         assert!(error.contains("hubness.text") && error.contains("[6, 8]"), "{error}");
         assert!(
             restrained.map_texts(&EmbeddingMatrix::from_rows(3, vec![0.5; 6]).unwrap()).is_err()

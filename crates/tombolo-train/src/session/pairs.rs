@@ -148,8 +148,8 @@ impl Session<'_> {
         }
         let settings =
             MapSettings { kind: MapKind::Cca, dim: settings.beside_dim, ..settings.clone() };
-        self.begin("map beside".to_owned(), 1);
         let task = map::Task { settings: &settings, ..*task };
+        self.begin("map beside".to_owned(), task.pairs.steps(&settings, self.settings.seed));
         let map::Found { map: beside, regularisation } = map::train(&task, &mut self.context())?;
         self.end(format!("map beside: cca of {} dimensions", settings.dim));
         Ok((map.with_beside(beside), regularisation))

@@ -4,7 +4,8 @@ use tombolo_models::map::{Map, Moments, Pairs};
 
 use super::{Form, Found, Task};
 use crate::error::Result;
-use crate::settings::Regularisation;
+use crate::run::Event;
+use crate::settings::{MapKind, MapSettings, Regularisation};
 use crate::stage::Context;
 
 /// Shares of the mean variance that are tried for canonical correlations.
@@ -26,9 +27,10 @@ pub(super) struct Procrustes;
 pub(super) struct Cca;
 
 impl Form for Ridge {
-    fn find(&self, task: &Task<'_>, _: &mut Context<'_>) -> Result<Found> {
+    fn find(&self, task: &Task<'_>, context: &mut Context<'_>) -> Result<Found> {
         let moments = moments(task);
-        regularised(task, &TRIED_FOR_RIDGE, |share| Ok(moments.ridge(share, task.device)?))
+        let form = |share| Ok(moments.ridge(share, task.device)?);
+        regularised(task, &TRIED_FOR_RIDGE, form, context)
     }
 }
 
@@ -40,9 +42,19 @@ impl Form for Procrustes {
 }
 
 impl Form for Cca {
-    fn find(&self, task: &Task<'_>, _: &mut Context<'_>) -> Result<Found> {
+    fn find(&self, task: &Task<'_>, context: &mut Context<'_>) -> Result<Found> {
         let moments = moments(task);
-        regularised(task, &TRIED, |share| Ok(moments.cca(task.settings.dim, share, task.device)?))
+        let form = |share| Ok(moments.cca(task.settings.dim, share, task.device)?);
+        regularised(task, &TRIED, form, context)
+    }
+}
+
+/// How many maps are found to choose one of them.
+pub(super) fn tries(settings: &MapSettings) -> usize {
+    match (settings.regularisation, settings.kind) {
+        (Regularisation::Chosen(_), MapKind::Ridge) => TRIED_FOR_RIDGE.len(),
+        (Regularisation::Chosen(_), MapKind::Cca) => TRIED.len(),
+        _ => 1,
     }
 }
 
@@ -58,18 +70,24 @@ fn moments(task: &Task<'_>) -> Moments {
 }
 
 /// The map with the regularisation of the settings, or with the best of those tried.
-fn regularised(task: &Task<'_>, tried: &[f64], form: impl Fn(f64) -> Result<Map>) -> Result<Found> {
+fn regularised(
+    task: &Task<'_>,
+    tried: &[f64],
+    form: impl Fn(f64) -> Result<Map>,
+    context: &mut Context<'_>,
+) -> Result<Found> {
     let fixed = |share| Ok(Found { map: form(share)?, regularisation: Some(share) });
     if let Regularisation::Share(share) = task.settings.regularisation {
         return fixed(share);
     }
     let mut best: Option<(f64, Found)> = None;
-    for &share in tried {
+    for (done, &share) in (1..).zip(tried) {
         let found = fixed(share)?;
         let Some(recalls) = (task.validate)(&found.map)? else { return fixed(UNCHOSEN) };
         if best.as_ref().is_none_or(|(most, _)| recalls > *most) {
             best = Some((recalls, found));
         }
+        context.logger.event(Event::Advance { done, loss: None });
     }
     match best {
         Some((_, found)) => Ok(found),

@@ -32,8 +32,11 @@ pub struct TrainingPairs<'a> {
 }
 
 impl TrainingPairs<'_> {
-    /// Steps of a trained form.
+    /// Steps of one member of a trained form; the maps that are tried of a closed one.
     pub fn steps(&self, settings: &MapSettings, seed: u64) -> usize {
+        if !settings.kind.is_trained() {
+            return closed::tries(settings);
+        }
         let lessons = Lessons::new(self.image_of_text, self.course, settings.epochs, seed);
         lessons.steps(settings.epochs, settings.batch)
     }
