@@ -49,8 +49,7 @@ impl Chain<F16Rows> {
     /// If there is no such row.
     pub fn row_of_halves(&self, row: usize) -> &[f16] {
         let part = self.part_of(row);
-        let start = (row - self.starts[part]) * self.dim;
-        &self.parts[part].as_slice()[start..start + self.dim]
+        self.parts[part].row_of_halves(row - self.starts[part])
     }
 }
 

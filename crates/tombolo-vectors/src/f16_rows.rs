@@ -113,6 +113,14 @@ impl F16Rows {
         }
     }
 
+    /// One row as it is kept, `[dim]`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row_of_halves(&self, row: usize) -> &[f16] {
+        &self.as_slice()[row * self.dim..(row + 1) * self.dim]
+    }
+
     /// Widens one row into `out`, `[dim]`.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 use rusqlite::params;
 
 use super::reader::Library;
+use super::records::Records;
 use crate::SearchError;
 
 /// Most values of a kind.
@@ -25,7 +26,8 @@ impl Library {
     /// # Errors
     /// [`SearchError::Records`].
     pub fn facets(&self) -> Result<Facets, SearchError> {
-        let records = self.records();
+        // A connection of its own: searches need not wait until all records are read.
+        let records = Records::open(&self.layout().records())?;
         let separator = std::path::MAIN_SEPARATOR.to_string();
         let most = params![MOST_FACETS];
         let cameras = "SELECT camera FROM items WHERE vector_row IS NOT NULL AND camera IS NOT NULL \

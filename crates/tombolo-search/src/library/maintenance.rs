@@ -1,5 +1,6 @@
 //! What keeps a library sound: looking for damage, mending it, and giving back the room of photos that are gone.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 
@@ -9,7 +10,7 @@ use tombolo_vectors::{F16Rows, Rows, VectorError};
 
 use super::LibraryWriter;
 use super::reader::Library;
-use super::segments::{Extent, SegmentWriter, segment_path};
+use super::segments::{self, Extent, SegmentWriter, segment_path};
 use crate::SearchError;
 
 /// Rows copied at a time.
@@ -50,6 +51,7 @@ impl Library {
     pub fn check(&self) -> Result<Health, SearchError> {
         let records = self.records();
         let (rows, live, generation) = records.live_rows()?;
+        let sums = records.sums(generation)?;
         let mut health = Health {
             photos: records.count()?,
             broken: records.broken()?,
@@ -71,10 +73,12 @@ impl Library {
             match F16Rows::open_prefix(&path, extent.dim, expected) {
                 Err(error) => health.problems.push(error.to_string()),
                 Ok(part) => {
-                    let unsound = unsound_rows(&part, first, &live).len();
+                    let unsound = unsound_rows(&part, first, &live, &sums).len();
                     if unsound > 0 {
-                        let what =
-                            format!("{}: {unsound} vectors are no unit vectors", path.display());
+                        let what = format!(
+                            "{}: {unsound} vectors are not as they were written",
+                            path.display()
+                        );
                         health.problems.push(what);
                     }
                 }
@@ -85,13 +89,21 @@ impl Library {
     }
 }
 
-/// Of the rows that items refer to, in a segment that begins at row `first`: those that are no unit vectors.
-fn unsound_rows(part: &F16Rows, first: usize, live: &[usize]) -> Vec<usize> {
+/// Of the rows that items refer to, in a segment that begins at row `first`: those that are no unit vectors, or others than
+/// their check sums are of.
+fn unsound_rows(
+    part: &F16Rows,
+    first: usize,
+    live: &[usize],
+    sums: &HashMap<usize, i64>,
+) -> Vec<usize> {
     let begin = live.partition_point(|&row| row < first);
     let end = live.partition_point(|&row| row < first + part.len());
     let is_sound = |row: usize| {
         let vector = part.row_to_vec(row - first);
-        (vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < NORM_TOLERANCE
+        let is_unit = (vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < NORM_TOLERANCE;
+        let is_as_written = |&sum: &i64| sum == segments::sum(part.row_of_halves(row - first));
+        is_unit && sums.get(&row).is_none_or(is_as_written)
     };
     live[begin..end].par_iter().copied().filter(|&row| !is_sound(row)).collect()
 }
@@ -104,6 +116,7 @@ impl LibraryWriter {
     /// [`SearchError::Records`] if the records themselves are damaged; [`SearchError::Io`].
     pub fn repair(&mut self) -> Result<Repaired, SearchError> {
         let (rows, live, generation) = self.records().live_rows()?;
+        let sums = self.records().sums(generation)?;
         let dir = self.layout().vectors(generation);
         let extent = self.extent(rows);
         let mut repaired = Repaired::default();
@@ -129,7 +142,7 @@ impl LibraryWriter {
                 .map_err(|source| SearchError::Vectors { path: self.dir().to_owned(), source })?;
             let before: Vec<usize> =
                 live.iter().copied().filter(|&row| row < first + there).collect();
-            lost.extend(unsound_rows(&part, first, &before));
+            lost.extend(unsound_rows(&part, first, &before, &sums));
             first += expected;
         }
         repaired.forgotten = self.forget_rows(&lost)?;

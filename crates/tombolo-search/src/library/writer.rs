@@ -158,10 +158,9 @@ impl LibraryWriter {
     /// Puts vectors, `[n, dim]`, on disk and then commits the records that refer to them.
     pub(crate) fn commit(&mut self, vectors: &[f16], items: &[NewItem]) -> Result<(), SearchError> {
         let before = self.segments.rows();
-        let written = self
-            .segments
-            .append(vectors)
-            .and_then(|()| self.records.commit(items, self.segments.rows()));
+        let sums: Vec<i64> = vectors.chunks_exact(self.manifest.dim).map(segments::sum).collect();
+        let written =
+            self.segments.append(vectors).and_then(|()| self.records.commit(items, before, &sums));
         if written.is_err() {
             self.segments.rewind(before);
         }

@@ -92,6 +92,44 @@ fn lost_vectors_are_found_and_encoded_again() {
 }
 
 #[test]
+fn vectors_that_changed_places_are_found_and_made_again() {
+    let desk = colours(7);
+    let expected = found(&desk);
+    let segment = desk.path("library/vectors/000001.f16");
+    let mut rows = fs::read(&segment).unwrap();
+    rows.rotate_left(6);
+    fs::write(&segment, rows).unwrap();
+    let problems = desk.library().check().unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].contains("2 vectors"), "{problems:?}");
+    assert_eq!(desk.writer().repair().unwrap().forgotten, 2);
+    assert_eq!(desk.index(&["photos"]).added, 2);
+    let in_order = |mut hits: Vec<_>| {
+        hits.sort_by(|a: &(String, f32), b| a.0.cmp(&b.0));
+        hits
+    };
+    assert_eq!(in_order(found(&desk)), in_order(expected));
+    // What is known of them goes with them to their new places.
+    assert_eq!(desk.writer().compact().unwrap(), 2);
+    assert!(desk.library().check().unwrap().problems.is_empty());
+    fs::write(
+        desk.path("library/vectors-1/000002.f16"),
+        fs::read(desk.path("library/vectors-1/000000.f16")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(desk.library().check().unwrap().problems.len(), 1);
+}
+
+#[test]
+fn a_library_older_than_check_sums_is_sound() {
+    let desk = colours(7);
+    let records = rusqlite::Connection::open(desk.path("library/items.sqlite")).unwrap();
+    records.execute_batch("DROP TABLE sums").unwrap();
+    drop(records);
+    assert!(desk.library().check().unwrap().problems.is_empty());
+    assert_eq!(desk.writer().repair().unwrap().forgotten, 0);
+}
+
+#[test]
 fn copies_and_likenesses_are_grouped() {
     let desk = Desk::with_three();
     fs::copy(desk.path("photos/red.png"), desk.path("photos/copy.png")).unwrap();

@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS vectors (
   generation INTEGER NOT NULL
 ) STRICT;
 INSERT OR IGNORE INTO vectors VALUES (0, 0, 0);
+-- Of vectors as they were written. Those of another generation say nothing.
+CREATE TABLE IF NOT EXISTS sums (
+  generation INTEGER NOT NULL,
+  vector_row INTEGER NOT NULL,
+  sum        INTEGER NOT NULL,
+  PRIMARY KEY (generation, vector_row)
+) STRICT, WITHOUT ROWID;
 COMMIT;
 ";
 

@@ -1,5 +1,7 @@
 //! What searches and indexing ask of the records.
 
+use std::collections::HashMap;
+
 use blake3::Hash;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
@@ -30,6 +32,20 @@ impl Records {
             .filter(|line| line != "ok")
             .map(|line| format!("records: {line}"))
             .collect())
+    }
+
+    /// Check sums of the rows of a generation, as far as they are known: a library may be older than they are.
+    pub(crate) fn sums(&self, generation: u32) -> Found<HashMap<usize, i64>> {
+        let read = || {
+            let is_there = "SELECT 1 FROM sqlite_master WHERE name = 'sums'";
+            if !self.connection.prepare(is_there)?.exists([])? {
+                return Ok(HashMap::new());
+            }
+            let sql = "SELECT vector_row, sum FROM sums WHERE generation = ?1";
+            let mut sums = self.connection.prepare_cached(sql)?;
+            sums.query_map([generation], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        self.check(read())
     }
 
     /// The items that share a vector row, by path.

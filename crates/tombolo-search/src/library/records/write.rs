@@ -39,12 +39,16 @@ impl Records {
         self.check(result)
     }
 
-    /// Writes records, and the number of rows that are now committed, at once or not at all.
-    pub(crate) fn commit(&mut self, items: &[NewItem], rows: usize) -> Found<()> {
+    /// Writes records, and the check sums of the rows from `first` on, which are now committed, at once or not at all.
+    pub(crate) fn commit(&mut self, items: &[NewItem], first: usize, sums: &[i64]) -> Found<()> {
         let write = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             items.iter().try_for_each(|item| upsert(&transaction, item))?;
-            transaction.execute("UPDATE vectors SET rows = ?1", [rows])?;
+            for (row, sum) in (first..).zip(sums) {
+                let sql = "INSERT OR REPLACE INTO sums SELECT generation, ?1, ?2 FROM vectors";
+                transaction.prepare_cached(sql)?.execute(params![row, sum])?;
+            }
+            transaction.execute("UPDATE vectors SET rows = ?1", [first + sums.len()])?;
             transaction.commit()
         };
         let result = write(&mut self.connection);
@@ -77,6 +81,11 @@ impl Records {
                 let sql = "UPDATE items SET vector_row = ?1 WHERE vector_row = ?2";
                 transaction.prepare_cached(sql)?.execute([&new, old])?;
             }
+            for (new, old) in live.iter().enumerate() {
+                let sql = "INSERT OR REPLACE INTO sums SELECT ?1, ?2, sum FROM sums JOIN vectors USING (generation) WHERE vector_row = ?3";
+                transaction.prepare_cached(sql)?.execute(params![generation, new, old])?;
+            }
+            transaction.execute("DELETE FROM sums WHERE generation <> ?1", [generation])?;
             let sql = "UPDATE vectors SET rows = ?1, generation = ?2";
             transaction.execute(sql, params![live.len(), generation])?;
             transaction.commit()
