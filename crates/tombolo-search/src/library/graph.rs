@@ -15,6 +15,7 @@ use tombolo_vectors::{Chain, F16Rows, Rows, dot_f16};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
 use super::durable::sync_dir;
+use super::graph_file::is_sound;
 use crate::BoxError;
 
 /// Links of a row, and rows looked at when one is linked and when one is looked for (M,
@@ -89,7 +90,8 @@ impl Graph {
         dim: usize,
         read: impl Fn(&Index, &str) -> Result<(), E>,
     ) -> Option<Self> {
-        if !path.is_file() {
+        let row_bytes = dim * size_of::<f16>();
+        if !path.is_file() || !is_sound(path, dim, row_bytes, CONNECTIVITY).ok()? {
             return None;
         }
         let index = empty(dim).ok()?;
@@ -213,6 +215,17 @@ mod tests {
         for damaged in [&whole[..0], &whole[..100], &whole[..whole.len() / 2], b"no graph"] {
             fs::write(&path, damaged).unwrap();
             assert!(Graph::open(&path, &rows).is_none(), "{} bytes", damaged.len());
+        }
+        // From the links on, a bit anywhere may lead nowhere; one in a row costs hits at most.
+        let links = 8 + 300 * 2 * DIM;
+        for bit in (links..whole.len()).step_by(7) {
+            let mut damaged = whole.clone();
+            damaged[bit] ^= 0x80;
+            fs::write(&path, damaged).unwrap();
+            if let Some(graph) = Graph::open(&path, &rows) {
+                let found = graph.nearest(&rows.row_to_vec(3), 10, |_| true);
+                assert!(found.is_none_or(|found| found.len() <= 10), "byte {bit}");
+            }
         }
         Graph::extend(&path, &rows, &mut |_, _| {}).unwrap();
         assert_eq!(Graph::open(&path, &rows).unwrap().len(), 300);

@@ -6,6 +6,8 @@ mod facets;
 mod gallery;
 #[cfg(feature = "hnsw")]
 mod graph;
+#[cfg(feature = "hnsw")]
+mod graph_file;
 mod layout;
 #[cfg(feature = "hnsw")]
 mod link;
