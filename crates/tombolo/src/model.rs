@@ -86,11 +86,19 @@ impl Encoder {
         Ok(Self { model, backbones, warned, text, image, map, map_fingerprint })
     }
 
-    /// The same with the map of another run, or of a starter, in the place of its own.
-    pub fn with_map(mut self, run: &Path) -> anyhow::Result<Self> {
-        let run = run_dir(run, self.backbones.store.home())?;
-        self.model = self.model.with_map(&run);
-        Ok(self)
+    /// The same with the map of another run, or of a starter, in the place of its own where one is named.
+    pub fn open_with_map(
+        model: &Path,
+        map: Option<&Path>,
+        global: &Global,
+        terminal: &Terminal,
+    ) -> anyhow::Result<Self> {
+        let mut encoder = Self::open(model, global, terminal)?;
+        if let Some(run) = map {
+            let run = run_dir(run, encoder.backbones.store.home())?;
+            encoder.model = encoder.model.with_map(&run);
+        }
+        Ok(encoder)
     }
 
     /// The run directory.

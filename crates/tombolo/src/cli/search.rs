@@ -128,10 +128,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     };
     let libraries = dirs.iter().map(|dir| Opened::open(dir)).collect::<anyhow::Result<Vec<_>>>()?;
     let model = libraries[0].model(arguments.model.clone())?;
-    let mut encoder = Encoder::open(&model, global, terminal)?;
-    if let Some(run) = &arguments.map {
-        encoder = encoder.with_map(run)?;
-    }
+    let encoder = Encoder::open_with_map(&model, arguments.map.as_deref(), global, terminal)?;
     let fingerprint = encoder.model().image_fingerprint()?;
     let map = ImageSide::new(&encoder)?;
     libraries

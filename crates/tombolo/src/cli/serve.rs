@@ -34,13 +34,16 @@ pub struct Arguments {
     /// library was last indexed with
     #[arg(long, env = "TOMBOLO_MODEL")]
     model: Option<PathBuf>,
+    /// A run whose map takes the place of the model's, as for another language; it must join the same towers
+    #[arg(long, env = "TOMBOLO_MAP", value_name = "RUN")]
+    map: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let library = Opened::open(&library_name(arguments.library)?)?;
     let model = library.model(arguments.model)?;
     // What is wrong with them is told before anything listens.
-    let encoder = Encoder::open(&model, global, terminal)?;
+    let encoder = Encoder::open_with_map(&model, arguments.map.as_deref(), global, terminal)?;
     let fingerprint = encoder.model().image_fingerprint()?;
     library.photos.require(&fingerprint, &encoder.model().map_fingerprint()?)?;
     let bind = address(&arguments.bind)?;
@@ -53,6 +56,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let config = serve::Config {
         library: library.photos,
         model: encoder.model().dir().to_path_buf(),
+        map: arguments.map,
         model_name: name_of(&model),
         bind,
         token,

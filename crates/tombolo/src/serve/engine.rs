@@ -1,7 +1,7 @@
 //! A model at work for many clients: texts that wait together are encoded together.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
@@ -38,9 +38,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    fn load(model: &std::path::Path, global: &Global) -> anyhow::Result<Self> {
+    fn load(model: &Path, map: Option<&Path>, global: &Global) -> anyhow::Result<Self> {
         let terminal = Terminal::new(false, true);
-        let encoder = Encoder::open(model, global, &terminal)?;
+        let encoder = Encoder::open_with_map(model, map, global, &terminal)?;
         let written = written(&encoder);
         encoder.text_tower(&terminal)?;
         encoder.image_tower(&terminal)?;
@@ -113,15 +113,16 @@ impl Engine {
 }
 
 fn written(encoder: &Encoder) -> [Option<SystemTime>; 2] {
-    ["map.safetensors", "model.toml"].map(|file| {
-        let file = encoder.model().dir().join(file);
-        file.metadata().and_then(|metadata| metadata.modified()).ok()
-    })
+    let model = encoder.model();
+    [model.map_dir().join("map.safetensors"), model.dir().join("model.toml")]
+        .map(|file| file.metadata().and_then(|metadata| metadata.modified()).ok())
 }
 
 /// The engine of the moment. When the model on disk is trained anew, it follows, as long as the library is of that model.
 pub struct Engines {
     model: PathBuf,
+    /// The run whose map takes the place of the model's.
+    map: Option<PathBuf>,
     global: Global,
     library: Arc<dyn Retriever>,
     current: RwLock<Option<Arc<Engine>>>,
@@ -148,7 +149,7 @@ struct Waiting {
 impl Engines {
     /// Nothing loaded yet; the thread that encodes texts is started.
     pub fn new(
-        model: PathBuf,
+        (model, map): (PathBuf, Option<PathBuf>),
         global: Global,
         library: Arc<dyn Retriever>,
         metrics: Arc<Metrics>,
@@ -158,12 +159,12 @@ impl Engines {
             .name("texts".into())
             .spawn(move || encode_texts(&receiver, &metrics))?;
         let look = Mutex::new(Look { next: Instant::now(), refused: None });
-        Ok(Self { model, global, library, current: RwLock::new(None), look, queue })
+        Ok(Self { model, map, global, library, current: RwLock::new(None), look, queue })
     }
 
     /// Loads the model, however long that takes.
     pub fn load(&self) -> anyhow::Result<Arc<Engine>> {
-        let engine = Arc::new(Engine::load(&self.model, &self.global)?);
+        let engine = Arc::new(Engine::load(&self.model, self.map.as_deref(), &self.global)?);
         let towers = engine.encoder.model().image_fingerprint()?;
         self.library.require(&towers, engine.encoder.map_fingerprint()?)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&engine));

@@ -56,6 +56,8 @@ pub struct Config {
     pub library: Box<dyn Retriever>,
     /// A run directory or a starter.
     pub model: PathBuf,
+    /// The run whose map takes the place of the model's.
+    pub map: Option<PathBuf>,
     /// What clients call the model.
     pub model_name: String,
     /// Where it listens.
@@ -71,7 +73,7 @@ pub fn run(config: Config, global: &Global, ready: impl FnOnce(SocketAddr)) -> a
     let metrics = Arc::new(Metrics::default());
     let library: Arc<dyn Retriever> = config.library.into();
     let (followed, counted) = (Arc::clone(&library), Arc::clone(&metrics));
-    let engines = Engines::new(config.model, global.clone(), followed, counted)?;
+    let engines = Engines::new((config.model, config.map), global.clone(), followed, counted)?;
     let token = config.token.map(|token| blake3::hash(token.as_bytes()));
     let state =
         Arc::new(State::new(library, engines, metrics, config.model_name, token, config.slots));
@@ -84,7 +86,7 @@ pub fn run(config: Config, global: &Global, ready: impl FnOnce(SocketAddr)) -> a
         let loading = Arc::clone(&state);
         let loaded = tokio::task::spawn_blocking(move || loading.engines.load().map(drop));
         tokio::select! {
-            () = serve(&listener, router(state)) => Ok(()),
+            () = serve(listener, router(state)) => Ok(()),
             error = failure(loaded) => Err(error),
         }
     });
@@ -136,7 +138,7 @@ fn router(state: Shared) -> Router {
 }
 
 /// Accepts connections until told to stop.
-async fn serve(listener: &TcpListener, router: Router) {
+async fn serve(listener: TcpListener, router: Router) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -167,6 +169,8 @@ async fn serve(listener: &TcpListener, router: Router) {
             drop(place);
         });
     }
+    // Whoever comes now is refused at once, and goes to another server if there is one.
+    drop(listener);
     tracing::info!("stopping");
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
 }

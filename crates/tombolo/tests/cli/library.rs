@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::{assert_fails, assert_status, command, copy_of_trained, data, draw, err, out, run};
 
-fn lines(text: &str) -> Vec<Value> {
+/// The documents that `--json` prints, one a line.
+pub fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

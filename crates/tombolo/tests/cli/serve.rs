@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::attacks::{png, uri};
-use super::http::{PNG, Server, paths, served};
-use super::{assert_fails, assert_status, copy_of_trained, data, run};
+use super::http::{JSON, PNG, Server, paths, served};
+use super::library::lines;
+use super::{assert_fails, assert_status, copy_of_trained, data, out, run};
 
 #[test]
 fn it_searches_by_words_photos_and_expressions_in_pages() {
@@ -311,6 +312,93 @@ fn a_server_follows_the_library_and_the_map() {
     assert_status(&run(path, &[&anew[..], &["--seed", "7"]].concat()), 0);
     std::thread::sleep(Duration::from_millis(1_100));
     assert_eq!(server.search(json!({ "query": "a red square", "top": 100 })), mapped);
+}
+
+#[test]
+fn another_map_answers_where_one_is_named_and_is_followed() {
+    let dir = copy_of_trained();
+    let path = dir.path();
+    assert_status(&run(path, &["index", "photos", "--model", "model", "--library", "lib"]), 0);
+    let map = |kind: &str| {
+        let train =
+            ["train", "map", "csv:captions.csv", "--config", "settings.toml", "--model", "model"];
+        let kind = format!("map.kind={kind}");
+        assert_status(&run(path, &[&train[..], &["--out", "other", "--set", &kind]].concat()), 0);
+    };
+    let by_program = || {
+        let search = ["search", "a red square", "--library", "lib", "--map", "other", "--json"];
+        let found = run(path, &search);
+        assert_status(&found, 0);
+        lines(&out(&found))
+    };
+    map("cca");
+    let server = Server::start(path, &["--library", "lib", "--map", "other"]);
+    let by_server = || {
+        let page = server.search(json!({ "query": "a red square" }));
+        page["hits"].as_array().unwrap().clone()
+    };
+    let same = |hits: &[Value], others: &[Value]| {
+        let of = |hit: &Value| (hit["id"].clone(), hit["score"].clone());
+        assert_eq!(
+            hits.iter().map(of).collect::<Vec<_>>(),
+            others.iter().map(of).collect::<Vec<_>>()
+        );
+    };
+    same(&by_server(), &by_program());
+    map("ridge");
+    std::thread::sleep(Duration::from_millis(1_100));
+    same(&by_server(), &by_program());
+    let stranger = ["serve", "--library", "lib", "--map", "emoji-starter", "--bind", "127.0.0.1:0"];
+    assert_fails(&run(path, &stranger), 2, "text", "map");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_has_begun_is_answered_when_the_server_is_told_to_stop() {
+    let (_dir, mut server) = served();
+    let body = json!({ "query": "red" }).to_string();
+    let (begin, rest) = body.split_at(5);
+    let head = format!(
+        "POST /search HTTP/1.1\r\nHost: {}\r\n{JSON}Content-Length: {}\r\n\r\n{begin}",
+        server.address,
+        body.len()
+    );
+    let mut begun = server.connect();
+    begun.write_all(head.as_bytes()).unwrap();
+    // That the server has seen it, and not only the system.
+    while !server.get("/metrics").text().contains("tombolo_requests_in_flight 2") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let stopped = std::process::Command::new("kill").arg(server.child.id().to_string()).status();
+    assert!(stopped.unwrap().success());
+    while TcpStream::connect(&server.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    begun.write_all(rest.as_bytes()).unwrap();
+    let answer = Server::read(begun);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["hits"].as_array().unwrap().len(), 10);
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn texts_that_wait_together_are_encoded_together() {
+    let (_dir, server) = served();
+    let several_at_once = || {
+        std::thread::scope(|scope| {
+            for n in 0..16 {
+                let server = &server;
+                scope.spawn(move || server.search(json!({ "query": format!("red {n}") })));
+            }
+        });
+        let metrics = server.get("/metrics").text();
+        let count = |name: &str| {
+            let line = metrics.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).expect(name)
+        };
+        count("tombolo_text_batch_size_bucket{le=\"1.0\"}") < count("tombolo_text_batch_size_count")
+    };
+    assert!((0..50).any(|_| several_at_once()), "each text was encoded alone");
 }
 
 #[test]
