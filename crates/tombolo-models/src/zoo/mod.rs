@@ -17,6 +17,8 @@ mod joint;
 mod open_clip;
 mod projection;
 mod reading;
+#[cfg(test)]
+mod reading_tests;
 mod rerank;
 mod settings;
 mod siglip;
