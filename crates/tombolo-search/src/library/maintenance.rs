@@ -67,6 +67,10 @@ impl Library {
         }
         let dir = self.layout().vectors(generation);
         let extent = self.extent(rows);
+        if !extent.is_sound() {
+            health.problems.push(format!("records tell of {rows} vectors, more than there can be"));
+            return Ok(health);
+        }
         let mut first = 0;
         for (segment, expected) in extent.segments().enumerate() {
             let path = segment_path(&dir, segment);
@@ -119,6 +123,10 @@ impl LibraryWriter {
         let sums = self.records().sums(generation)?;
         let dir = self.layout().vectors(generation);
         let extent = self.extent(rows);
+        if !extent.is_sound() {
+            let source = rusqlite::Error::IntegralValueOutOfRange(0, rows as i64);
+            return Err(SearchError::Records { path: self.records_path(), source });
+        }
         let mut repaired = Repaired::default();
         let mut lost: Vec<usize> = live.iter().copied().filter(|&row| row >= rows).collect();
         let mut first = 0;

@@ -120,6 +120,18 @@ fn vectors_that_changed_places_are_found_and_made_again() {
 }
 
 #[test]
+fn records_that_tell_of_more_vectors_than_there_can_be_end_in_an_error() {
+    let desk = colours(7);
+    let records = rusqlite::Connection::open(desk.path("library/items.sqlite")).unwrap();
+    records.execute_batch("UPDATE vectors SET rows = 1 << 60").unwrap();
+    drop(records);
+    let problems = desk.library().check().unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].contains("1152921504606846976"), "{problems:?}");
+    assert!(desk.writer().repair().is_err() && desk.writer().compact().is_err());
+    assert!(desk.library().search(&vector_of([1, 2, 3]), &SearchOptions::default()).is_err());
+}
+
+#[test]
 fn a_library_older_than_check_sums_is_sound() {
     let desk = colours(7);
     let records = rusqlite::Connection::open(desk.path("library/items.sqlite")).unwrap();

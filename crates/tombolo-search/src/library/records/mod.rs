@@ -211,7 +211,10 @@ impl Records {
                 "SELECT DISTINCT vector_row FROM items WHERE vector_row IS NOT NULL \
                  ORDER BY vector_row",
             )?;
-            let live = live.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let mut live = live.query_map([], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
+            // A damaged index says what it likes, in any order.
+            live.sort_unstable();
+            live.dedup();
             Ok((rows, live, generation))
         };
         self.check(read())
