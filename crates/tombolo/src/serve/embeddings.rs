@@ -88,7 +88,7 @@ struct Usage {
 }
 
 /// Mapped unit vectors of texts or photos, comparable with each other
-#[utoipa::path(post, path = "/v1/embeddings", tag = "OpenAI", responses(
+#[utoipa::path(post, path = "/v1/embeddings", tag = "OpenAI", request_body = EmbeddingsRequest, responses(
     (status = 200, body = EmbeddingsBody),
     (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn embeddings(

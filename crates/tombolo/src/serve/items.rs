@@ -109,6 +109,7 @@ pub async fn thumbnail(
 
 /// What to compare the parts of a photo with.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct WhyParameters {
     /// Words
     query: String,

@@ -49,7 +49,7 @@ impl HitBody {
 }
 
 /// Search the library
-#[utoipa::path(post, path = "/search", tag = "search", responses(
+#[utoipa::path(post, path = "/search", tag = "search", request_body = SearchRequest, responses(
     (status = 200, body = SearchResponse),
     (status = "4XX", body = ErrorBody), (status = "5XX", body = ErrorBody)))]
 pub async fn search(

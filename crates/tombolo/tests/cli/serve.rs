@@ -230,6 +230,14 @@ fn it_tells_what_it_does_and_what_it_has_done() {
     {
         assert!(api["paths"][path].is_object(), "{path}");
     }
+    for (path, field) in [("/search", "query"), ("/v1/embeddings", "input")] {
+        let body = &api["paths"][path]["post"]["requestBody"];
+        let schema = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
+        let schema = api.pointer(&schema[1..]).unwrap();
+        assert!(body["required"] == true && schema["properties"][field].is_object(), "{path}");
+    }
+    let why = &api["paths"]["/items/{id}/why"]["get"]["parameters"];
+    assert_eq!((&why[0]["in"], &why[1]["in"]), (&json!("path"), &json!("query")));
     assert_eq!(server.get("/docs").status, 200);
 }
 
