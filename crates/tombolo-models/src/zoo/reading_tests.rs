@@ -19,7 +19,7 @@ fn parity(name: &str) -> PathBuf {
 fn assert_picture(dir: &Path, preprocess: Preprocess) {
     let bytes = std::fs::read(parity("pillow/rgb.png")).unwrap();
     let pixels = decode(&bytes, &Limits::default()).unwrap().pixels;
-    let found = Preprocessing::alone(preprocess.clone()).apply(&pixels);
+    let found = Preprocessing::alone(preprocess).apply(&pixels);
     let expected = &safetensors::read(&dir.join("expected.safetensors")).unwrap()["processed"];
     let area = expected.shape[1] * expected.shape[2];
     assert_eq!(found.len(), expected.data.len(), "{}", dir.display());
