@@ -110,6 +110,14 @@ const MEASURES: [Measure; 13] = [
 ];
 
 impl DirectionMetrics {
+    /// The 95 % interval of a metric, where it has one.
+    pub fn interval(&self, measure: Measure) -> Option<[f64; 2]> {
+        match measure {
+            Measure::Recall(1) => Some(self.recall_at_1_ci95),
+            other => self.intervals.of(&other.to_string()),
+        }
+    }
+
     /// The metrics of these rankings.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig};
 use tombolo_models::model::Model;
 use tombolo_models::rerank::{Measure, ReadText, Reranker};
+use tombolo_models::zoo::Joint;
 
 use crate::cli::{Global, Terminal};
 use crate::model::{backbones, caveats, model_dir};
@@ -40,7 +41,10 @@ impl RerankArguments {
         let backbones = backbones(global)?;
         let dir = model_dir(model, &backbones, terminal)?;
         let reranker = Reranker::open(&dir, &backbones, &mut |p| terminal.pulling(p))?;
-        let caveats = caveats(Model::open(&dir)?.file()).collect();
+        let opened = Model::open(&dir)?;
+        let warnings = opened.joint().map(Joint::warnings).unwrap_or_default();
+        warnings.iter().for_each(|warning| terminal.warning(warning));
+        let caveats = caveats(opened.file()).collect();
         let (model, top) = (model.display().to_string(), self.rerank_top as usize);
         Ok(Some(Judge { reranker, model, top, caveats }))
     }

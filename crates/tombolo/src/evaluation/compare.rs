@@ -1,6 +1,8 @@
 //! Which of several models is best by a metric, and which of the others that holds against.
 
-use tombolo_eval::{BothRankings, EvalError, Measure, PairedComparison, Rankings, holm};
+use tombolo_eval::{
+    BothRankings, DirectionMetrics, EvalError, Measure, PairedComparison, Rankings, Retrieval, holm,
+};
 
 use super::Evaluation;
 
@@ -40,6 +42,14 @@ impl Direction {
         match self {
             Self::ImageToText => "image → text",
             Self::TextToImage => "text → image",
+        }
+    }
+
+    /// What was measured of it.
+    pub fn measured(self, retrieval: &Retrieval) -> &DirectionMetrics {
+        match self {
+            Self::ImageToText => &retrieval.image_to_text,
+            Self::TextToImage => &retrieval.text_to_image,
         }
     }
 

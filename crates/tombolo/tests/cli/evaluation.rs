@@ -77,7 +77,8 @@ fn models_are_compared_in_a_folder_of_results() {
         table.starts_with("dataset,split,model,perturbation,changed,of,direction,metric,value")
     );
     assert!(table.contains(",other,char_swap,8,8,text_to_image,recall@1,"));
-    assert!(read("results.tex").contains("\\begin{tabular}"));
+    let tex = read("results.tex");
+    assert!(tex.contains("\\begin{tabular}") && tex.contains("{\\tiny "), "{tex}");
     let page = read("report.html");
     assert!(page.contains("<svg") && !page.contains("src=\"http") && !page.contains("<script"));
     for tag in ["section", "article", "table", "tr", "td", "ol", "li", "svg", "div", "figure"] {

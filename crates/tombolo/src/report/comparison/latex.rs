@@ -47,12 +47,18 @@ fn metrics(comparison: &Comparison, result: &OnDataset, columns: &[Column]) -> S
             }
         });
         let cells = cells.collect::<Vec<_>>().join(" & ");
-        let rsum = result.evaluations[model].measured.retrieval.rsum;
+        let retrieval = &result.evaluations[model].measured.retrieval;
         // Writing to a string cannot fail.
-        let _ = writeln!(body, "{} & {cells} & {rsum:.1} \\\\", escape(name));
+        let _ = writeln!(body, "{} & {cells} & {:.1} \\\\", escape(name), retrieval.rsum);
+        let intervals = columns.iter().map(|column| {
+            let interval = column.direction.measured(retrieval).interval(column.measure);
+            small(interval.map(|bounds| bounds.map(|bound| 100.0 * bound)))
+        });
+        let intervals = intervals.collect::<Vec<_>>().join(" & ");
+        let _ = writeln!(body, " & {intervals} & {} \\\\", small(Some(retrieval.rsum_ci95)));
     }
     let caption = format!(
-        "{}, split {}, in percent. $^*$: worse than the best (bold), p $<$ 0.05 after Holm's correction.",
+        "{}, split {}, in percent; below, 95\\,\\% bootstrap intervals. $^*$: worse than the best (bold), p $<$ 0.05 after Holm's correction.",
         escape(result.dataset.name()),
         comparison.protocol.split
     );
@@ -139,6 +145,12 @@ fn table(columns: &str, body: &str, caption: &str) -> String {
         "\n\\begin{{table}}\n\\centering\n\\caption{{{caption}}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\
          \\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
     )
+}
+
+/// An interval, in small type.
+fn small(interval: Option<[f64; 2]>) -> String {
+    let Some([low, high]) = interval else { return String::new() };
+    format!("{{\\tiny {low:.1}--{high:.1}}}")
 }
 
 /// As the literature writes it: `R@1` for `recall@1`.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::latex::title;
 use super::{Comparison, OnDataset, category as by_category};
-use crate::evaluation::{COLUMNS, Column, DIRECTIONS, Direction, recalls};
+use crate::evaluation::{COLUMNS, Column, DIRECTIONS, recalls};
 use crate::report::markup::{counted, escape, grouped};
 
 /// The metrics of one direction: a row a model, with intervals, the best in bold, marks of what is worse.
@@ -21,18 +21,11 @@ fn one_direction(comparison: &Comparison, columns: &[Column], on: &OnDataset) ->
     let mut rows = head(direction.title(), titles.chain(["median rank".to_owned()]));
     for (model, name) in comparison.names.iter().enumerate() {
         let retrieval = &on.evaluations[model].measured.retrieval;
-        let metrics = match direction {
-            Direction::ImageToText => &retrieval.image_to_text,
-            Direction::TextToImage => &retrieval.text_to_image,
-        };
+        let metrics = direction.measured(retrieval);
         // Writing to a string cannot fail.
         let _ = write!(rows, "<tr><th scope=\"row\">{}</th>", escape(name));
         for column in columns {
-            let name = column.measure.to_string();
-            let interval = match name.as_str() {
-                "recall@1" => Some(metrics.recall_at_1_ci95),
-                name => metrics.intervals.of(name),
-            };
+            let interval = metrics.interval(column.measure);
             let (best, worse) = (column.is_best(model), column.is_worse(model));
             rows.push_str(&cell(column.values[model], interval, best, worse));
         }
