@@ -59,6 +59,11 @@ impl Standardise {
             .unzip();
         Self { mean, scale }
     }
+
+    /// A value of this component, standardised.
+    pub(crate) fn apply(&self, value: f32, component: usize) -> f64 {
+        f64::from((value - self.mean[component]) * self.scale[component])
+    }
 }
 
 /// x ↦ unit(W·z + V·gelu(U·z)), z = (x − mean) · scale: a linear layer and a residual MLP beside it, each
