@@ -12,10 +12,11 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str, &str); 24] = files! {
+const FILES: [(&str, &str, &str); 25] = files! {
     "/" => "index.html",
     "/docs" => "docs.html",
     "/page.css" => "page.css",
+    "/docs.css" => "docs.css",
     "/icon.svg" => "icon.svg",
     "/address.js" => "address.js",
     "/controls.js" => "controls.js",
