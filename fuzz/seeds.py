@@ -27,12 +27,12 @@ def saved(state, legacy):
 
 
 def checkpoints():
-    values = torch.arange(4.0)
-    # Torch gives each storage 64 bytes in the target's archive: 16 numbers of four bytes.
+    # Each storage has 64 bytes, as those of the archive that the target makes.
     shared = torch.zeros(16)
-    state = {"a.weight": values.reshape(2, 2), "b": torch.ones(3, dtype=torch.float16), "c": torch.tensor(7)}
-    views = {"first": shared[:4].reshape(2, 2), "second": shared[4:].t()}
-    kinds = {kind: torch.zeros(2, dtype=getattr(torch, kind)) for kind in ("float32", "float64", "bfloat16", "int64", "uint8", "bool")}
+    state = {"a.weight": torch.arange(16.0).reshape(4, 4), "b": torch.ones(32, dtype=torch.float16), "c": torch.arange(8)}
+    views = {"first": shared[:4].reshape(2, 2), "second": shared[4:].reshape(3, 4).t()}
+    kinds = {kind: torch.zeros(64 // getattr(torch, kind).itemsize, dtype=getattr(torch, kind))
+             for kind in ("float32", "float64", "bfloat16", "int64", "uint8", "bool")}
     for name, tensors in (("state", state), ("views", views), ("kinds", kinds)):
         new = saved(tensors, legacy=False)
         pickle = next(data for data in zipped(new) if data[0].endswith("/data.pkl"))[1]
@@ -73,8 +73,8 @@ def expressions():
 
 
 def libraries():
-    """Some bytes of each file changed; `library.rs` says how they are read."""
-    for file in range(8):
+    """Some bytes of each file changed; `library.rs` says how they are read. There are twelve, and one more is never there."""
+    for file in range(13):
         write("library", f"{file}", bytes([file, 30, 0, 0]) + b"\xff" * 4)
 
 

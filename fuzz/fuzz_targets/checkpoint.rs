@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// A file as PyTorch writes it, with this pickle and three storages.
+/// A file as PyTorch writes it, with this pickle and six storages of 64 bytes.
 fn archive(pickle: &[u8]) -> Vec<u8> {
     let mut archive = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -40,7 +40,7 @@ fn archive(pickle: &[u8]) -> Vec<u8> {
         archive.start_file(name, stored).and_then(|()| Ok(archive.write_all(bytes)?)).expect("memory");
     };
     put("weights/data.pkl", pickle);
-    for storage in 0..3 {
+    for storage in 0..6 {
         put(&format!("weights/data/{storage}"), &[storage; 64]);
     }
     archive.finish().expect("memory").into_inner()
