@@ -216,15 +216,33 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             assert!(Graph::open(&path, &rows).is_none(), "{} bytes", damaged.len());
         }
-        // From the links on, a bit anywhere may lead nowhere; one in a row costs hits at most.
-        let links = 8 + 300 * 2 * DIM;
-        for bit in (links..whole.len()).step_by(7) {
+        let spoilt = |spoil: &dyn Fn(&mut Vec<u8>)| {
             let mut damaged = whole.clone();
-            damaged[bit] ^= 0x80;
+            spoil(&mut damaged);
             fs::write(&path, damaged).unwrap();
-            if let Some(graph) = Graph::open(&path, &rows) {
+            Graph::open(&path, &rows)
+        };
+        // After the rows: a head of 64 bytes, five counts, a level a node, and the nodes.
+        let head = 8 + 300 * 2 * DIM;
+        let levels = head + 64 + 5 * 8;
+        let (node, size) = (levels + 2 * 300, 8 + 2 + 4 * 33);
+        let first_level = i16::from_le_bytes([whole[levels], whole[levels + 1]]);
+        let second = node + size + first_level as usize * 4 * 17;
+        let refused: [(&str, &dyn Fn(&mut Vec<u8>)); 5] = [
+            ("two nodes of one row", &|file| file.copy_within(node..node + 8, second)),
+            ("a level of its own", &|file| file[node + 8] += 1),
+            ("more links than there is room for", &|file| file[node + 10] = 33),
+            ("a link to no node", &|file| file[node + 14..node + 18].fill(0x7f)),
+            ("something left over", &|file| file.push(0)),
+        ];
+        for (what, spoil) in refused {
+            assert!(spoilt(spoil).is_none(), "{what}");
+        }
+        // The high bit of any byte may lead nowhere, or cost hits.
+        for byte in (head..whole.len()).step_by(7) {
+            if let Some(graph) = spoilt(&|file| file[byte] ^= 0x80) {
                 let found = graph.nearest(&rows.row_to_vec(3), 10, |_| true);
-                assert!(found.is_none_or(|found| found.len() <= 10), "byte {bit}");
+                assert!(found.is_none_or(|found| found.len() <= 10), "byte {byte}");
             }
         }
         Graph::extend(&path, &rows, &mut |_, _| {}).unwrap();

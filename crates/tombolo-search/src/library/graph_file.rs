@@ -12,10 +12,14 @@ use std::path::Path;
 const HEAD: usize = 64;
 /// Where in the head the components of a row are.
 const DIMENSIONS: usize = 33;
-/// Bytes of a node before its links.
-const NODE_HEAD: usize = 10;
+/// Where it says whether several rows may have one key, which they may not.
+const MULTI: usize = 41;
+/// Bytes of a node's key, and of all that is before its links.
+const KEY: usize = 8;
+const NODE_HEAD: usize = KEY + 2;
 
-/// Whether every link in a graph's file leads to a node that has the link's level, and nothing is missing or left over.
+/// Whether every link in a graph's file leads to a node that has the link's level, every row has one node, and nothing is
+/// missing or left over.
 ///
 /// `row_bytes`: of a row of `dim` components; `connectivity`: links of a node above the ground, where it has twice as many.
 ///
@@ -40,9 +44,9 @@ pub(super) fn is_sound(
         *count = u64_of(&mut file)? as usize;
     }
     let [nodes, links, ground_links, top, entry] = counts;
-    let as_expected = (width, components) == (row_bytes, Some(dim as u64))
+    let as_expected = (width, components, head[MULTI]) == (row_bytes, Some(dim as u64), 0)
         && (nodes, links, ground_links) == (rows, connectivity, 2 * connectivity);
-    if !as_expected || length < (rows * width) as u64 {
+    if !as_expected {
         return Ok(false);
     }
     let mut levels = vec![0; 2 * nodes];
@@ -52,12 +56,15 @@ pub(super) fn is_sound(
     if nodes > 0 && levels.get(entry).is_none_or(|&level| level as usize != top) {
         return Ok(false);
     }
-    let mut node = Vec::new();
+    let (mut node, mut known) = (Vec::new(), vec![false; nodes]);
     for &level in &levels {
         let Ok(above) = usize::try_from(level) else { return Ok(false) };
         node.resize(NODE_HEAD + 4 * (1 + ground_links) + above * 4 * (1 + links), 0);
         file.read_exact(&mut node)?;
-        if !is_sound_node(&node, level, &levels, connectivity) {
+        let key = node.first_chunk().copied().map_or(u64::MAX, u64::from_le_bytes);
+        let known = known.get_mut(key as usize);
+        let is_new = known.is_some_and(|known| !std::mem::replace(known, true));
+        if !is_new || !is_sound_node(&node, level, &levels, connectivity) {
             return Ok(false);
         }
     }
@@ -66,9 +73,7 @@ pub(super) fn is_sound(
 
 fn is_sound_node(node: &[u8], level: i16, levels: &[i16], connectivity: usize) -> bool {
     let (head, links) = node.split_at(NODE_HEAD);
-    let (key, own_level) = head.split_at(8);
-    let key = key.first_chunk().copied().map_or(u64::MAX, u64::from_le_bytes);
-    if key >= levels.len() as u64 || own_level != level.to_le_bytes() {
+    if head[KEY..] != level.to_le_bytes() {
         return false;
     }
     let (links, _) = links.as_chunks();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 
 use half::f16;
 use rayon::prelude::*;
@@ -15,6 +16,9 @@ use crate::SearchError;
 
 /// Rows copied at a time.
 const BLOCK_ROWS: usize = 1_024;
+
+/// Segments that may be missing and be made again.
+const MOST_MISSING: usize = 1_024;
 
 /// How far the squared norm of a unit vector may be from one, after rounding to f16.
 const NORM_TOLERANCE: f32 = 0.02;
@@ -67,8 +71,8 @@ impl Library {
         }
         let dir = self.layout().vectors(generation);
         let extent = self.extent(rows);
-        if !extent.is_sound() {
-            health.problems.push(format!("records tell of {rows} vectors, more than there can be"));
+        if !may_be_meant(extent, &dir) {
+            health.problems.push(format!("{}: most of {rows} vectors are missing", dir.display()));
             return Ok(health);
         }
         let mut first = 0;
@@ -91,6 +95,12 @@ impl Library {
         }
         Ok(health)
     }
+}
+
+/// Whether records may really tell of so many rows: damaged ones tell of any number, and each segment is looked for.
+fn may_be_meant(extent: Extent, dir: &Path) -> bool {
+    let there = fs::read_dir(dir).map_or(0, Iterator::count);
+    extent.segments().len() <= there + MOST_MISSING
 }
 
 /// Of the rows that items refer to, in a segment that begins at row `first`: those that are no unit vectors, or others than
@@ -123,7 +133,7 @@ impl LibraryWriter {
         let sums = self.records().sums(generation)?;
         let dir = self.layout().vectors(generation);
         let extent = self.extent(rows);
-        if !extent.is_sound() {
+        if !may_be_meant(extent, &dir) {
             let source = rusqlite::Error::IntegralValueOutOfRange(0, rows as i64);
             return Err(SearchError::Records { path: self.records_path(), source });
         }
@@ -135,10 +145,9 @@ impl LibraryWriter {
             let io = |source| SearchError::Io { path: path.clone(), source };
             let bytes = path.metadata().map_or(0, |metadata| metadata.len() as usize);
             let there = (bytes / (extent.dim * size_of::<f16>())).min(expected);
+            let place = |row: usize| live.partition_point(|&live| live < row);
             if there < expected {
-                lost.extend(
-                    live.iter().filter(|&&row| (first + there..first + expected).contains(&row)),
-                );
+                lost.extend(&live[place(first + there)..place(first + expected)]);
                 fs::create_dir_all(&dir).map_err(io)?;
                 let whole = (expected * extent.dim * size_of::<f16>()) as u64;
                 let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -148,9 +157,8 @@ impl LibraryWriter {
             }
             let part = F16Rows::open_prefix(&path, extent.dim, expected)
                 .map_err(|source| SearchError::Vectors { path: self.dir().to_owned(), source })?;
-            let before: Vec<usize> =
-                live.iter().copied().filter(|&row| row < first + there).collect();
-            lost.extend(unsound_rows(&part, first, &before, &sums));
+            let before = &live[..place(first + there)];
+            lost.extend(unsound_rows(&part, first, before, &sums));
             first += expected;
         }
         repaired.forgotten = self.forget_rows(&lost)?;
@@ -173,20 +181,27 @@ impl LibraryWriter {
         if live.len() == rows {
             return Ok(0);
         }
-        let dir = self.layout().vectors(generation + 1);
+        // Before anything is removed: damaged records may name another generation.
+        let old = self.raw()?;
+        let generation_after = generation.checked_add(1).ok_or_else(|| {
+            let source = rusqlite::Error::IntegralValueOutOfRange(0, generation.into());
+            SearchError::Records { path: self.records_path(), source }
+        })?;
+        let dir = self.layout().vectors(generation_after);
         let io = |source| SearchError::Io { path: dir.clone(), source };
         match fs::remove_dir_all(&dir) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
             _ => {}
         }
-        let old = self.raw()?;
         let mut writer = SegmentWriter::new(dir.clone(), Extent { rows: 0, ..self.extent(0) });
+        let mut sums = Vec::with_capacity(live.len());
         for some in live.chunks(BLOCK_ROWS) {
             let values: Vec<f16> =
                 some.iter().flat_map(|&row| old.row_of_halves(row).iter().copied()).collect();
+            sums.extend(values.chunks_exact(old.dim()).map(segments::sum));
             writer.append(&values)?;
         }
-        self.turn_to(writer, &live, generation + 1)?;
+        self.turn_to(writer, (&live, &sums), generation_after)?;
         // Readers may still have the old ones mapped; what cannot be removed now is removed by the next compaction.
         let _ = fs::remove_dir_all(self.layout().vectors(generation));
         let _ = self.remove_derived(generation);

@@ -10,9 +10,6 @@ use tombolo_vectors::{Chain, F16Rows, VectorError};
 use super::durable::sync_dir;
 use crate::SearchError;
 
-/// More segments than any library has: as full as they are made, they are 64 TB.
-const MOST_SEGMENTS: usize = 1 << 20;
-
 /// Rows that are committed, and how they are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -22,13 +19,8 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Whether so many rows can be meant: damaged records may tell of any number, and each segment is looked for.
-    pub(crate) fn is_sound(self) -> bool {
-        self.rows.div_ceil(self.segment_rows) <= MOST_SEGMENTS
-    }
-
     /// Rows of each segment in turn.
-    pub(crate) fn segments(self) -> impl Iterator<Item = usize> {
+    pub(crate) fn segments(self) -> impl ExactSizeIterator<Item = usize> {
         (0..self.rows)
             .step_by(self.segment_rows)
             .map(move |start| self.segment_rows.min(self.rows - start))

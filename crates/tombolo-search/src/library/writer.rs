@@ -126,14 +126,14 @@ impl LibraryWriter {
         self.records.delete_rows(rows)
     }
 
-    /// Turns to vectors that were written anew: those of the rows of `live`, in order.
+    /// Turns to vectors that were written anew: those of the rows of `live`, in order, with the check sums that they had there.
     pub(super) fn turn_to(
         &mut self,
         segments: SegmentWriter,
-        live: &[usize],
+        (live, sums): (&[usize], &[i64]),
         generation: u32,
     ) -> Result<(), SearchError> {
-        self.records.renumber(live, generation)?;
+        self.records.renumber(live, sums, generation)?;
         (self.segments, self.generation) = (segments, generation);
         Ok(())
     }

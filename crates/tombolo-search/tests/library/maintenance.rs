@@ -95,10 +95,7 @@ fn lost_vectors_are_found_and_encoded_again() {
 fn vectors_that_changed_places_are_found_and_made_again() {
     let desk = colours(7);
     let expected = found(&desk);
-    let segment = desk.path("library/vectors/000001.f16");
-    let mut rows = fs::read(&segment).unwrap();
-    rows.rotate_left(6);
-    fs::write(&segment, rows).unwrap();
+    exchange_rows(&desk, "library/vectors/000001.f16");
     let problems = desk.library().check().unwrap().problems;
     assert!(problems.len() == 1 && problems[0].contains("2 vectors"), "{problems:?}");
     assert_eq!(desk.writer().repair().unwrap().forgotten, 2);
@@ -122,23 +119,88 @@ fn vectors_that_changed_places_are_found_and_made_again() {
 #[test]
 fn records_that_tell_of_more_vectors_than_there_can_be_end_in_an_error() {
     let desk = colours(7);
-    let records = rusqlite::Connection::open(desk.path("library/items.sqlite")).unwrap();
-    records.execute_batch("UPDATE vectors SET rows = 1 << 60").unwrap();
-    drop(records);
+    change_records(&desk, "UPDATE vectors SET rows = 1 << 60");
     let problems = desk.library().check().unwrap().problems;
     assert!(problems.len() == 1 && problems[0].contains("1152921504606846976"), "{problems:?}");
     assert!(desk.writer().repair().is_err() && desk.writer().compact().is_err());
     assert!(desk.library().search(&vector_of([1, 2, 3]), &SearchOptions::default()).is_err());
 }
 
+/// Does to the records what another program would.
+fn change_records(desk: &Desk, sql: &str) {
+    let records = rusqlite::Connection::open(desk.path("library/items.sqlite")).unwrap();
+    records.execute_batch(sql).unwrap();
+}
+
+fn assert_sound(desk: &Desk) {
+    let problems = desk.library().check().unwrap().problems;
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+fn exchange_rows(desk: &Desk, segment: &str) {
+    let mut rows = fs::read(desk.path(segment)).unwrap();
+    rows.rotate_left(6);
+    fs::write(desk.path(segment), rows).unwrap();
+}
+
 #[test]
 fn a_library_older_than_check_sums_is_sound() {
     let desk = colours(7);
-    let records = rusqlite::Connection::open(desk.path("library/items.sqlite")).unwrap();
-    records.execute_batch("DROP TABLE sums").unwrap();
-    drop(records);
-    assert!(desk.library().check().unwrap().problems.is_empty());
+    change_records(&desk, "DROP TABLE sums");
+    assert_sound(&desk);
     assert_eq!(desk.writer().repair().unwrap().forgotten, 0);
+    // A compaction reads all vectors, and takes their sums.
+    fs::remove_file(desk.path("photos/06.png")).unwrap();
+    desk.index(&["photos"]);
+    assert_eq!(desk.writer().compact().unwrap(), 1);
+    assert_sound(&desk);
+    exchange_rows(&desk, "library/vectors-1/000001.f16");
+    assert_eq!(desk.library().check().unwrap().problems.len(), 1);
+}
+
+#[test]
+fn what_an_older_program_wrote_without_check_sums_is_sound() {
+    let desk = colours(7);
+    change_records(&desk, "DELETE FROM sums WHERE vector_row > 2");
+    assert_sound(&desk);
+    // It compacts without regard to sums: those of other rows are not theirs.
+    fs::rename(desk.path("library/vectors"), desk.path("library/vectors-1")).unwrap();
+    change_records(&desk, "UPDATE vectors SET generation = 1");
+    exchange_rows(&desk, "library/vectors-1/000000.f16");
+    assert_sound(&desk);
+    desk.paint("photos/new.png", [1, 2, 250]);
+    assert_eq!(desk.index(&["photos"]).encoded, 1);
+    assert_sound(&desk);
+}
+
+#[test]
+fn a_compaction_that_was_killed_leaves_the_library_as_it_was() {
+    let desk = colours(7);
+    let expected = found(&desk);
+    fs::create_dir(desk.path("library/vectors-1")).unwrap();
+    fs::write(desk.path("library/vectors-1/000000.f16"), [0xff; 9]).unwrap();
+    assert_sound(&desk);
+    assert_eq!(found(&desk), expected);
+    fs::remove_file(desk.path("photos/03.png")).unwrap();
+    desk.index(&["photos"]);
+    assert_eq!(desk.writer().compact().unwrap(), 1);
+    assert_sound(&desk);
+    assert_eq!(found(&desk).len(), 6);
+}
+
+#[test]
+fn another_generation_in_damaged_records_removes_no_vectors() {
+    let desk = colours(7);
+    fs::remove_file(desk.path("photos/03.png")).unwrap();
+    desk.index(&["photos"]);
+    desk.writer().compact().unwrap();
+    for generation in ["0", "4294967295"] {
+        change_records(&desk, &format!("UPDATE vectors SET generation = {generation}, rows = 7"));
+        assert!(desk.writer().compact().is_err());
+    }
+    change_records(&desk, "UPDATE vectors SET generation = 1, rows = 6");
+    assert_sound(&desk);
+    assert_eq!(found(&desk).len(), 6);
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Records {
     /// Check sums of the rows of a generation, as far as they are known: a library may be older than they are.
     pub(crate) fn sums(&self, generation: u32) -> Found<HashMap<usize, i64>> {
         let read = || {
-            let is_there = "SELECT 1 FROM sqlite_master WHERE name = 'sums'";
+            let is_there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sums'";
             if !self.connection.prepare(is_there)?.exists([])? {
                 return Ok(HashMap::new());
             }

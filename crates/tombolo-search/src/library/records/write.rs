@@ -22,6 +22,11 @@ INSERT OR IGNORE INTO tags SELECT heir.path, tag
 FROM items AS gone JOIN tags ON tags.path = gone.path JOIN items AS heir ON heir.blake3 = gone.blake3 AND heir.id <> gone.id
 WHERE gone.id = ?1 AND NOT EXISTS (SELECT 1 FROM tags AS own WHERE own.path = heir.path)";
 
+/// The check sum of a row of the present generation, or else this one, for its number in another.
+const CARRY_SUM: &str = "\
+INSERT OR REPLACE INTO sums VALUES (?1, ?2, coalesce(
+  (SELECT sum FROM sums JOIN vectors USING (generation) WHERE vector_row = ?3), ?4))";
+
 impl Records {
     /// Gives each of these paths these tags and no others, at once or not at all.
     pub(crate) fn set_tags(&mut self, tags: &[(String, Vec<String>)]) -> Found<()> {
@@ -72,8 +77,9 @@ impl Records {
         self.check(result)
     }
 
-    /// Gives the rows of `live`, in ascending order, the numbers from 0 on in another generation, at once or not at all.
-    pub(crate) fn renumber(&mut self, live: &[usize], generation: u32) -> Found<()> {
+    /// Gives the rows of `live`, in ascending order, the numbers from 0 on in another generation, at once or not at all. A row
+    /// keeps its check sum; where none is known, that of `sums` is its first.
+    pub(crate) fn renumber(&mut self, live: &[usize], sums: &[i64], generation: u32) -> Found<()> {
         let write = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             for (new, old) in live.iter().enumerate().filter(|(new, old)| new != *old) {
@@ -81,9 +87,9 @@ impl Records {
                 let sql = "UPDATE items SET vector_row = ?1 WHERE vector_row = ?2";
                 transaction.prepare_cached(sql)?.execute([&new, old])?;
             }
-            for (new, old) in live.iter().enumerate() {
-                let sql = "INSERT OR REPLACE INTO sums SELECT ?1, ?2, sum FROM sums JOIN vectors USING (generation) WHERE vector_row = ?3";
-                transaction.prepare_cached(sql)?.execute(params![generation, new, old])?;
+            for (new, (old, sum)) in live.iter().zip(sums).enumerate() {
+                let values = params![generation, new, old, sum];
+                transaction.prepare_cached(CARRY_SUM)?.execute(values)?;
             }
             transaction.execute("DELETE FROM sums WHERE generation <> ?1", [generation])?;
             let sql = "UPDATE vectors SET rows = ?1, generation = ?2";
