@@ -238,7 +238,9 @@ fn it_tells_what_it_does_and_what_it_has_done() {
     }
     let why = &api["paths"]["/items/{id}/why"]["get"]["parameters"];
     assert_eq!((&why[0]["in"], &why[1]["in"]), (&json!("path"), &json!("query")));
-    assert_eq!(server.get("/docs").status, 200);
+    for path in ["/docs", "/docs.js", "/docs.css"] {
+        assert_eq!(server.get(path).status, 200, "{path}");
+    }
 }
 
 #[test]
@@ -357,7 +359,9 @@ fn another_map_answers_where_one_is_named_and_is_followed() {
     std::thread::sleep(Duration::from_millis(1_100));
     same(&by_server(), &by_program());
     let stranger = ["serve", "--library", "lib", "--map", "emoji-starter", "--bind", "127.0.0.1:0"];
-    assert_fails(&run(path, &stranger), 2, "text", "map");
+    let refused = run(path, &stranger);
+    assert_fails(&refused, 2, "text", "map");
+    assert_eq!(out(&refused), "", "it never said where it listens");
 }
 
 #[cfg(unix)]
@@ -374,14 +378,25 @@ fn what_has_begun_is_answered_when_the_server_is_told_to_stop() {
     let mut begun = server.connect();
     begun.write_all(head.as_bytes()).unwrap();
     // That the server has seen it, and not only the system.
-    while !server.get("/metrics").text().contains("tombolo_requests_in_flight 2") {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let is_seen = || server.get("/metrics").text().contains("tombolo_requests_in_flight 2");
+    let pause = || std::thread::sleep(Duration::from_millis(10));
+    assert!(
+        (0..1_000).any(|_| is_seen() || {
+            pause();
+            false
+        }),
+        "the request was never seen"
+    );
     let stopped = std::process::Command::new("kill").arg(server.child.id().to_string()).status();
     assert!(stopped.unwrap().success());
-    while TcpStream::connect(&server.address).is_ok() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let is_closed = || TcpStream::connect(&server.address).is_err();
+    assert!(
+        (0..1_000).any(|_| is_closed() || {
+            pause();
+            false
+        }),
+        "it takes new connections"
+    );
     begun.write_all(rest.as_bytes()).unwrap();
     let answer = Server::read(begun);
     assert_eq!(answer.status, 200, "{}", answer.text());

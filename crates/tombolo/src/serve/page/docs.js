@@ -21,7 +21,7 @@ function type(schema, schemas) {
   if (schema?.enum) return [code(schema.enum.map((value) => JSON.stringify(value)).join(" | "))];
   const options = schema?.oneOf ?? schema?.anyOf ?? (Array.isArray(schema?.type) ? schema.type.map((one) => ({ ...schema, type: one })) : null);
   if (options) {
-    const named = options.filter((option) => option.type !== "null").map((option) => type(option, schemas));
+    const named = options.map((option) => type(option, schemas));
     return named.flatMap((parts, place) => place ? [" or ", ...parts] : parts);
   }
   if (schema?.type === "array") return ["list of ", ...type(schema.items, schemas)];
@@ -47,7 +47,7 @@ function answer([status, { content, description }], schemas) {
 
 function operation(path, method, route, schemas) {
   const verb = Object.assign(element("span", method.toUpperCase()), { className: "method" });
-  const section = element("section", null, element("h2", null, verb, path), element("p", route.summary ?? ""));
+  const section = element("section", null, element("h2", null, verb, " ", path), element("p", route.summary ?? ""));
   const parameters = route.parameters ?? [];
   if (parameters.length) {
     section.append(element("h3", "Parameters"), table(parameters.map((parameter) =>
