@@ -155,6 +155,8 @@ mod tests {
 
     const DIM: usize = 32;
 
+    type Spoil<'a> = &'a dyn Fn(&mut Vec<u8>);
+
     /// Unit vectors around common centres.
     fn gallery(len: usize) -> Chain<F16Rows> {
         let mut seed = 1_u32;
@@ -216,7 +218,7 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             assert!(Graph::open(&path, &rows).is_none(), "{} bytes", damaged.len());
         }
-        let spoilt = |spoil: &dyn Fn(&mut Vec<u8>)| {
+        let spoilt = |spoil: Spoil<'_>| {
             let mut damaged = whole.clone();
             spoil(&mut damaged);
             fs::write(&path, damaged).unwrap();
@@ -228,7 +230,7 @@ mod tests {
         let (node, size) = (levels + 2 * 300, 8 + 2 + 4 * 33);
         let first_level = i16::from_le_bytes([whole[levels], whole[levels + 1]]);
         let second = node + size + first_level as usize * 4 * 17;
-        let refused: [(&str, &dyn Fn(&mut Vec<u8>)); 5] = [
+        let refused: [(&str, Spoil<'_>); 5] = [
             ("two nodes of one row", &|file| file.copy_within(node..node + 8, second)),
             ("a level of its own", &|file| file[node + 8] += 1),
             ("more links than there is room for", &|file| file[node + 10] = 33),
