@@ -2,6 +2,7 @@
 //! their activations stay in its cache and nobody waits for anybody.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use tombolo_kernels::{Activation, PackedLinear, attend, linear_unpacked};
@@ -12,15 +13,18 @@ use crate::checkpoint::{CheckpointError, MappedTensors, Values};
 /// Rows that a core takes at a time, at least: enough for the weights to be read seldom.
 const ROWS: usize = 128;
 
-/// Rows below which the weights are used as they lie: packing them all takes longer.
+/// Rows in all below which the weights are used as they lie: one query, and packing would take longer. A process that stays
+/// packs them with its next queries.
 const FEW: usize = 48;
 
-/// A linear layer, or several stacked to one, whose weights are packed when enough rows come.
+/// A linear layer, or several stacked to one, whose weights are packed when enough rows have come.
 pub(crate) struct FrozenLinear {
     weights: Vec<Values>,
     bias: Vec<f32>,
     inputs: usize,
     packed: OnceLock<PackedLinear>,
+    /// Rows that the weights were used for as they lie.
+    rows: AtomicUsize,
 }
 
 impl FrozenLinear {
@@ -42,7 +46,7 @@ impl FrozenLinear {
     /// # Shapes
     /// `weights`: each `[some outputs, inputs]`, as many outputs in all as `bias` has values.
     pub(crate) fn new(weights: Vec<Values>, bias: Vec<f32>, inputs: usize) -> Self {
-        Self { weights, bias, inputs, packed: OnceLock::new() }
+        Self { weights, bias, inputs, packed: OnceLock::new(), rows: AtomicUsize::new(0) }
     }
 
     /// Multiplies what the layer gives by a factor for each output, once and for all.
@@ -80,16 +84,16 @@ impl FrozenLinear {
         accumulate: bool,
         out: &mut [f32],
     ) {
-        let few = x.len() < FEW * self.inputs;
-        if few && self.packed.get().is_none() {
-            let weights: Vec<&[f32]> = self.weights.iter().map(|w| &**w).collect();
+        if let Some(packed) = self.packed.get() {
+            return packed.forward(x, activation, accumulate, out);
+        }
+        let weights: Vec<&[f32]> = self.weights.iter().map(|w| &**w).collect();
+        let rows = x.len() / self.inputs;
+        if self.rows.fetch_add(rows, Ordering::Relaxed) + rows < FEW {
             return linear_unpacked(x, &weights, &self.bias, activation, accumulate, out);
         }
-        let pack = || {
-            let weights: Vec<&[f32]> = self.weights.iter().map(|w| &**w).collect();
-            PackedLinear::new(&weights, &self.bias)
-        };
-        self.packed.get_or_init(pack).forward(x, activation, accumulate, out);
+        let packed = self.packed.get_or_init(|| PackedLinear::new(&weights, &self.bias));
+        packed.forward(x, activation, accumulate, out);
     }
 }
 
