@@ -102,7 +102,6 @@ GROUPS = [
               Row("default-alone", "the default's towers, `mlp` alone", PLAIN, **AGAIN),
               Row("default-beside", "the same, and `cca` beside it", ["map.querybank=0"], **AGAIN),
               Row("default-hubs", "`mlp`, hubs held back", ["map.beside=none"], **AGAIN),
-              Row("default-members", "three `mlp` of different seeds as one (`map.members=3`), hubs held back", ["map.members=3", "map.beside=none"], **AGAIN),
               Row("fine-tuned-lite2-alone", "`--preset fine-tuned`, alone", [*FINE_TUNED, *PLAIN], stages=JOINT),
               Row("fine-tuned-both-alone", "and of texts, alone", [*FINE_TUNED_BOTH, *PLAIN], stages=JOINT),
               Row("frozen-mlp-alone", "frozen features, `mlp` alone", [*FROZEN, *PLAIN]),
