@@ -134,20 +134,12 @@ fn stacked_rows<'a>(weights: &[&'a [f32]], bias: &[f32]) -> Vec<&'a [f32]> {
     weights.iter().flat_map(|weight| weight.chunks_exact(inputs)).collect()
 }
 
-/// Inputs that are transposed at a time: a cache line of each row.
-const LINE: usize = 16;
-
 /// Transposes the weights of a panel's outputs: `[inputs, width]`, zero beyond the last output.
 fn pack_panel(rows: &[&[f32]], width: usize, panel: &mut [f32]) {
-    for (block, out) in panel.chunks_mut(LINE * width).enumerate() {
-        for (column, row) in rows.iter().enumerate() {
-            let line = row[block * LINE..].iter().take(LINE);
-            for (values, weight) in out.chunks_exact_mut(width).zip(line) {
-                values[column] = *weight;
-            }
+    for (input, out) in panel.chunks_exact_mut(width).enumerate() {
+        for (value, row) in out.iter_mut().zip(rows) {
+            *value = row[input];
         }
-        if rows.len() < width {
-            out.chunks_exact_mut(width).for_each(|values| values[rows.len()..].fill(0.0));
-        }
+        out[rows.len()..].fill(0.0);
     }
 }
