@@ -1,4 +1,4 @@
-"""Golden files for the BERT backbone.
+"""Golden files for the BERT and RoBERTa backbones.
 
 Reference: transformers 5.23.0, torch 2.15.0, tokenizers as transformers brings it; float32 on the CPU; seed 1.
 Tolerance: relative error 1e-4 (norm of the difference over norm of the expected).
@@ -9,6 +9,7 @@ writes
     tiny/config.json, tiny/model.safetensors   a seeded random BertModel (without pooler)
     tiny/inputs.json                           {"sequences": [[token id]], "input_ids": [[..]], "attention_mask": [[..]]}, padded with 0
     tiny/expected.safetensors                  last_hidden_state [batch, length, 32]; rows behind a sequence's end are zeroed
+    roberta/                                   the same of a seeded random XLMRobertaModel, padded with 1
 and, given the folder with the real weights,
     minilm.json                                a list of {"text", "ids" (truncated to 256), "head" (first 8 values of the pooled
                                                vector), "norm", "pooled" (all 384, first two texts only)}; pooled is the mean of
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
 HERE = Path(__file__).parent
 TEXTS = [
@@ -35,27 +36,37 @@ TEXTS = [
 ]
 
 
-def tiny():
-    torch.manual_seed(1)
-    config = BertConfig(
-        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-        max_position_embeddings=40, type_vocab_size=2, hidden_act="gelu", layer_norm_eps=1e-12,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=0,
-    )
-    model = BertModel(config, add_pooling_layer=False).eval()
+SIZES = dict(
+    vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, hidden_act="gelu",
+    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+)
+
+
+def bert():
+    config = BertConfig(max_position_embeddings=40, type_vocab_size=2, layer_norm_eps=1e-12, pad_token_id=0, **SIZES)
+    write("tiny", BertModel(config, add_pooling_layer=False), 0)
+
+
+def roberta():
+    config = XLMRobertaConfig(max_position_embeddings=42, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1, **SIZES)
+    write("roberta", XLMRobertaModel(config, add_pooling_layer=False), 1)
+
+
+def write(name, model, padding):
+    model.eval()
     with torch.no_grad():
-        for name, value in model.named_parameters():
+        for name_of, value in model.named_parameters():
             # The default initialisation leaves biases at 0 and norms at 1, which would hide a forgotten one.
-            value.copy_(torch.randn_like(value) * 0.15 + (1.0 if name.endswith("LayerNorm.weight") else 0.0))
-    folder = HERE / "tiny"
+            value.copy_(torch.randn_like(value) * 0.15 + (1.0 if name_of.endswith("LayerNorm.weight") else 0.0))
+    folder = HERE / name
     folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(config.to_json_string())
+    (folder / "config.json").write_text(model.config.to_json_string())
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
     generator = torch.Generator().manual_seed(2)
     lengths = [12, 1, 7, 3]
-    sequences = [torch.randint(1, 100, (n,), generator=generator).tolist() for n in lengths]
+    sequences = [torch.randint(padding + 1, 100, (n,), generator=generator).tolist() for n in lengths]
     width = max(lengths)
-    ids = [s + [0] * (width - len(s)) for s in sequences]
+    ids = [s + [padding] * (width - len(s)) for s in sequences]
     mask = [[1] * len(s) + [0] * (width - len(s)) for s in sequences]
     with torch.no_grad():
         hidden = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask)).last_hidden_state
@@ -85,6 +96,8 @@ def minilm(folder):
 
 
 if __name__ == "__main__":
-    tiny()
+    for make in (bert, roberta):
+        torch.manual_seed(1)
+        make()
     if len(sys.argv) > 1:
         minilm(Path(sys.argv[1]))

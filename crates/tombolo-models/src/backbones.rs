@@ -6,15 +6,19 @@ use candle_core::Device;
 
 use crate::catalogue::Entry;
 use crate::checkpoint::Tensors;
+use crate::config::Config;
 use crate::error::{ModelError, Result};
-use crate::image::{Classifier, EfficientNet, ImageBackbone, Variant};
+use crate::image::{self, Classifier, EfficientNet, ImageBackbone, Variant, processor};
 use crate::pull::{OnProgress, Store};
-use crate::text::{Bert, TextBackbone};
+use crate::text::{self, Bert, TextBackbone};
 use crate::tower::TailConfig;
 use crate::zoo::{Joint, Layout, fingerprint};
 
 /// The name of no text backbone: a tower over the words themselves.
 pub const WORDS: &str = "words";
+
+/// Before the sizes of the image backbone that is no network.
+const PATCHES: &str = "patches:";
 
 /// At the end of an image backbone's name: its networks look at the mirror image as well.
 const MIRROR: &str = "+mirror";
@@ -57,7 +61,7 @@ impl Backbones {
         if trained > 0 {
             trainable(name, trained)?;
         }
-        if let Some(sizes) = name.strip_prefix("patches:") {
+        if let Some(sizes) = name.strip_prefix(PATCHES) {
             let sizes = sizes.split_once('/').and_then(|(size, patch)| {
                 Some((size.parse().ok()?, patch.parse::<usize>().ok().filter(|&p| p > 0)?))
             });
@@ -78,6 +82,38 @@ impl Backbones {
             fingerprint = format!("{fingerprint}+{print}");
         }
         Ok((if mirrored { backbone.mirrored() } else { backbone }, fingerprint))
+    }
+
+    /// What the user should be told of the networks of an image backbone: fields of their settings that nothing here knows.
+    ///
+    /// # Errors
+    /// If a network cannot be fetched, or its settings cannot be read.
+    pub fn image_warnings(&self, name: &str, progress: OnProgress<'_>) -> Result<Vec<String>> {
+        let of_files = |name: &&str| !name.starts_with(PATCHES) && variant(name).is_none();
+        let mut told = Vec::new();
+        for network in networks(name).filter(of_files) {
+            told.extend(self.warnings(network, progress)?);
+        }
+        Ok(told)
+    }
+
+    /// The same of a text backbone.
+    ///
+    /// # Errors
+    /// As [`Backbones::image_warnings`].
+    pub fn text_warnings(&self, name: &str, progress: OnProgress<'_>) -> Result<Vec<String>> {
+        self.warnings(text_model(name), progress)
+    }
+
+    fn warnings(&self, network: &str, progress: OnProgress<'_>) -> Result<Vec<String>> {
+        let (dir, _) = self.place(network, progress)?;
+        if let Some(joint) = Joint::find(&dir)? {
+            return Ok(joint.warnings());
+        }
+        let kinds = [&text::KINDS[..], &image::KINDS[..]].concat();
+        let mut told = Config::read(&dir, &kinds)?.warnings();
+        told.extend(processor::warnings(&dir)?);
+        Ok(told)
     }
 
     /// The last blocks of an image backbone, and what follows them: their sizes, and their weights by their names

@@ -3,6 +3,7 @@
 pub mod backbones;
 pub mod catalogue;
 pub mod checkpoint;
+mod config;
 mod encoder;
 mod error;
 pub mod features;

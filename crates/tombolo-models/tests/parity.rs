@@ -10,11 +10,14 @@ mod pooling;
 #[path = "parity/zoo.rs"]
 mod zoo;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use tombolo_models::backbones::Backbones;
 use tombolo_models::checkpoint::{HostTensor, Tensors, safetensors};
 use tombolo_models::image::Vit;
+use tombolo_models::pull::Store;
 use tombolo_models::text::Bert;
 use tombolo_models::tower::{
     EncoderKind, Pooling, Readout, Sequences, TailConfig, Tower, TowerConfig, TowerInput,
@@ -39,10 +42,14 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-#[test]
-fn bert_matches_transformers() {
-    let dir = golden("bert/tiny");
-    let bert = Bert::load(&dir, &Device::Cpu).unwrap();
+fn check_bert(dir: &str) {
+    let dir = golden(dir);
+    check_bert_of(&dir, &dir);
+}
+
+/// That the network in `model` gives what the golden files in `dir` expect.
+fn check_bert_of(model: &Path, dir: &Path) {
+    let bert = Bert::load(model, &Device::Cpu).unwrap();
     let inputs = std::fs::read_to_string(dir.join("inputs.json")).unwrap();
     let inputs: serde_json::Value = serde_json::from_str(&inputs).unwrap();
     let ids: Vec<Vec<u32>> = serde_json::from_value(inputs["sequences"].clone()).unwrap();
@@ -56,6 +63,30 @@ fn bert_matches_transformers() {
         assert_near(&found[row * hidden..(row + ids.len()) * hidden], expected);
         row += ids.len();
     }
+}
+
+#[test]
+fn bert_matches_transformers() {
+    check_bert("bert/tiny");
+}
+
+#[test]
+fn roberta_matches_transformers() {
+    check_bert("bert/roberta");
+}
+
+#[test]
+fn the_norms_of_the_first_checkpoints_are_read_under_their_old_names() {
+    let (folder, dir) = (tempfile::tempdir().unwrap(), golden("bert/tiny"));
+    std::fs::copy(dir.join("config.json"), folder.path().join("config.json")).unwrap();
+    let tensors = safetensors::read(&dir.join("model.safetensors")).unwrap().into_iter();
+    let old = |name: String| {
+        let name = name.replace("LayerNorm.weight", "LayerNorm.gamma");
+        format!("bert.{}", name.replace("LayerNorm.bias", "LayerNorm.beta"))
+    };
+    let tensors: Tensors = tensors.map(|(name, tensor)| (old(name), tensor)).collect();
+    write_model(folder.path(), &tensors);
+    check_bert_of(folder.path(), &dir);
 }
 
 #[test]
@@ -153,18 +184,21 @@ fn what_is_left_from_training_is_no_tensor_too_many() {
     for name in ["pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"] {
         tensors.insert(name.into(), HostTensor { shape: vec![1], data: vec![0.0] });
     }
+    write_model(folder.path(), &tensors);
+    Bert::load(folder.path(), &Device::Cpu).unwrap();
+}
+
+fn write_model(dir: &Path, tensors: &Tensors) {
     let entries: Vec<_> =
         tensors.iter().map(|(name, t)| (name.as_str(), &t.shape[..], &t.data[..])).collect();
-    let path = folder.path().join("model.safetensors");
-    safetensors::write(&path, &entries, &Default::default()).unwrap();
-    Bert::load(folder.path(), &Device::Cpu).unwrap();
+    safetensors::write(&dir.join("model.safetensors"), &entries, &Default::default()).unwrap();
 }
 
 /// What loading a copy of a golden model says where a field of its settings has another value.
 fn with_field(
     dir: &str,
     field: &str,
-    value: usize,
+    value: impl Into<serde_json::Value> + Display,
     load: impl Fn(&Path) -> Option<String>,
 ) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -172,9 +206,10 @@ fn with_field(
         .unwrap();
     let config = std::fs::read(golden(dir).join("config.json")).unwrap();
     let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let what = format!("{dir} with {field} {value}");
     config[field] = value.into();
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-    load(folder.path()).unwrap_or_else(|| panic!("{dir} with {field} {value} is no network"))
+    load(folder.path()).unwrap_or_else(|| panic!("{what} is no network"))
 }
 
 #[test]
@@ -193,4 +228,31 @@ fn backbones_that_are_no_network_or_half_of_one_are_refused_by_name() {
         with_field("bert/tiny", "num_attention_heads", 0, bert).contains("num_attention_heads")
     );
     assert!(with_field("bert/tiny", "num_hidden_layers", 1, bert).contains("encoder.layer.1"));
+    let said = with_field("bert/tiny", "hidden_act", "relu", bert);
+    assert!(said.contains("hidden_act") && said.contains("`relu`"), "{said}");
+    let said = with_field("bert/tiny", "model_type", "mpnet", bert);
+    assert!(said.contains("one of bert, roberta") && said.contains("`mpnet`"), "{said}");
+}
+
+#[test]
+fn fields_of_a_backbone_that_nothing_knows_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::new(home.path().to_path_buf());
+    let backbones = Backbones { store, offline: true, device: Device::Cpu };
+    for (dir, text) in
+        [("bert/tiny", true), ("bert/roberta", true), ("vit/vit", false), ("vit/dinov2", false)]
+    {
+        let told = |dir: &Path| {
+            let name = format!("dir:{}", dir.display());
+            match text {
+                true => backbones.text_warnings(&name, &mut |_| ()).unwrap(),
+                false => backbones
+                    .image_warnings(&format!("efficientnet-lite0+{name}"), &mut |_| ())
+                    .unwrap(),
+            }
+        };
+        assert!(told(&golden(dir)).is_empty(), "{:?}", told(&golden(dir)));
+        let said = with_field(dir, "registers", 4, |dir| Some(told(dir).join("\n")));
+        assert!(said.contains("`registers`"), "{said}");
+    }
 }

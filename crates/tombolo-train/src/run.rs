@@ -269,6 +269,11 @@ pub enum Event {
         /// Bytes to fetch, if known.
         total: Option<u64>,
     },
+    /// Something that the user should know.
+    Warning {
+        /// What.
+        message: String,
+    },
     /// An input was left out.
     Skipped {
         /// What it is and why it was left out.

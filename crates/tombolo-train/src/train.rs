@@ -1,5 +1,6 @@
 //! A training run: the stages that were asked for, one after the other, each from its own inputs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -140,18 +141,24 @@ fn check_backbones(
 ) -> Result<()> {
     let Settings { text, image, scan, .. } = &plan.settings;
     let progress = &mut |progress: Progress<'_>| observer(progress.into());
+    let mut told = BTreeSet::new();
     if plan.trains(Stage::Text) && text.backbone != WORDS {
         backbones.text(&text.backbone, text.trained_blocks, progress)?;
+        told.extend(backbones.text_warnings(&text.backbone, progress)?);
     }
     if plan.trains(Stage::Image) {
         backbones.image(&image.backbone, image.trained_blocks, progress)?;
+        told.extend(backbones.image_warnings(&image.backbone, progress)?);
     }
     if plan.trains(Stage::Scan) {
         backbones.image(&scan.backbone, 0, progress)?;
+        told.extend(backbones.image_warnings(&scan.backbone, progress)?);
         if scan.text != WORDS {
             backbones.text(&scan.text, 0, progress)?;
+            told.extend(backbones.text_warnings(&scan.text, progress)?);
         }
     }
+    told.into_iter().for_each(|message| observer(Event::Warning { message }));
     Ok(())
 }
 

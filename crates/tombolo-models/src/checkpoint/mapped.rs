@@ -166,6 +166,13 @@ impl MappedTensors {
         Ok(Self { tensors, ..self })
     }
 
+    /// Gives every tensor the name that `rename` makes of its own.
+    pub(crate) fn renamed(self, rename: impl Fn(String) -> String) -> Self {
+        let tensors = self.tensors.into_iter();
+        let tensors = tensors.map(|(name, tensor)| (rename(name), tensor)).collect();
+        Self { tensors, ..self }
+    }
+
     /// The one value of a tensor that is a number.
     ///
     /// # Errors

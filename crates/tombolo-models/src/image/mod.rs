@@ -14,8 +14,8 @@ use tombolo_data::image::{Filter, Fit, Preprocess};
 
 pub use efficientnet::{Classifier, EfficientNet, Variant, class_names};
 pub use preprocessing::Preprocessing;
+pub(crate) use vit::{KINDS, patch_projection, patch_rows};
 pub use vit::{Vit, VitConfig};
-pub(crate) use vit::{patch_projection, patch_rows};
 
 use self::preprocessing::View;
 use crate::error::Result;

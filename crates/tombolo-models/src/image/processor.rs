@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tombolo_data::image::{Filter, Fit, Preprocess};
 
+use crate::config::not_followed;
 use crate::error::{ModelError, Result};
 use crate::settings;
 
@@ -54,9 +55,7 @@ pub(crate) fn warnings(dir: &Path) -> Result<Vec<String>> {
     // A null or a false asks for nothing.
     let asked = processor.others.iter().filter(|(_, value)| !value.is_null() && **value != false);
     let unknown = asked.filter(|(name, _)| !WITHOUT_BEARING.contains(&name.as_str()));
-    Ok(unknown
-        .map(|(name, _)| format!("{}: `{name}` is not known and not followed", path.display()))
-        .collect())
+    Ok(unknown.map(|(name, _)| not_followed(&path, name)).collect())
 }
 
 /// The settings of a directory's image processor, and their file.

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use tombolo_kernels::{Activation, Mask};
 
 use crate::checkpoint::{CheckpointError, MappedTensors, Values};
+use crate::config::{Config, Kind};
 use crate::encoder::{Encoder, FrozenLinear, Layer, Names, Norm, NormPlace, Shape};
-use crate::error::{ModelError, Result};
+use crate::error::Result;
 use crate::image::positions::resample_grid;
-use crate::settings;
+use crate::zoo::Layout;
 
 const VIT: Names = Names {
     attention: QKV,
@@ -34,11 +35,28 @@ const DINO: Names = Names {
 const QKV: &[&str] =
     &["attention.attention.query", "attention.attention.key", "attention.attention.value"];
 
-/// `config.json` of a ViT or DINOv2 checkpoint, as far as the encoder needs it.
+/// The kinds of files that hold one, and what they leave out.
+pub(crate) const KINDS: [Kind; 2] = [("vit", OF_VIT), (DINOV2, OF_DINOV2)];
+
+const DINOV2: &str = "dinov2";
+
+const OF_VIT: &str = r#"{
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072,
+    "hidden_act": "gelu", "layer_norm_eps": 1e-12, "image_size": 224, "patch_size": 16, "num_channels": 3,
+    "qkv_bias": true, "encoder_stride": 16, "pooler_output_size": null, "pooler_act": "tanh"
+}"#;
+
+const OF_DINOV2: &str = r#"{
+    "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "mlp_ratio": 4, "hidden_act": "gelu",
+    "layer_norm_eps": 1e-6, "image_size": 224, "patch_size": 14, "num_channels": 3, "qkv_bias": true,
+    "layerscale_value": 1.0, "drop_path_rate": 0.0, "use_swiglu_ffn": false, "use_mask_token": true,
+    "apply_layernorm": true, "reshape_hidden_states": true, "out_features": null, "out_indices": null,
+    "stage_names": null
+}"#;
+
+/// Sizes of a ViT or DINOv2, as `config.json` has them.
 #[derive(Clone, Debug, Deserialize)]
 pub struct VitConfig {
-    /// `vit` or `dinov2`.
-    pub model_type: String,
     /// Width of the patch vectors.
     pub hidden_size: usize,
     /// Number of layers.
@@ -48,13 +66,11 @@ pub struct VitConfig {
     /// Width inside the MLP (ViT).
     pub intermediate_size: Option<usize>,
     /// Width inside the MLP in multiples of `hidden_size` (DINOv2).
-    #[serde(default = "four")]
-    pub mlp_ratio: usize,
+    pub mlp_ratio: Option<usize>,
     /// Whether the MLP is a SwiGLU, which only DINOv2-giant has.
     #[serde(default)]
     pub use_swiglu_ffn: bool,
     /// Activation inside the MLP.
-    #[serde(default = "gelu")]
     pub hidden_act: String,
     /// Side in pixels that the position embeddings were trained for.
     pub image_size: usize,
@@ -64,29 +80,12 @@ pub struct VitConfig {
     pub layer_norm_eps: f32,
 }
 
-fn four() -> usize {
-    4
-}
-
-fn gelu() -> String {
-    "gelu".into()
-}
-
 impl VitConfig {
-    fn is_dino(&self) -> bool {
-        self.model_type == "dinov2"
-    }
-
-    fn mlp(&self) -> usize {
-        self.intermediate_size
-            .filter(|_| !self.is_dino())
-            .unwrap_or(self.mlp_ratio * self.hidden_size)
-    }
-
     fn encoder(&self) -> Shape {
+        let mlp = self.mlp_ratio.map(|ratio| ratio * self.hidden_size);
         Shape {
             hidden: self.hidden_size,
-            mlp: self.mlp(),
+            mlp: mlp.or(self.intermediate_size).unwrap_or(0),
             heads: self.num_attention_heads,
             eps: self.layer_norm_eps,
             norms: NormPlace::Before,
@@ -95,23 +94,21 @@ impl VitConfig {
         }
     }
 
-    fn check(&self, path: &Path) -> Result<()> {
-        let reason = if !["vit", "dinov2"].contains(&self.model_type.as_str()) {
-            format!("model_type: expected `vit` or `dinov2`, found `{}`", self.model_type)
-        } else if self.use_swiglu_ffn {
-            "use_swiglu_ffn: only the plain MLP is supported".into()
-        } else if self.hidden_act != "gelu" {
-            format!("hidden_act: expected `gelu`, found `{}`", self.hidden_act)
-        } else if self.patch_size == 0 || self.patch_size > self.image_size {
+    /// What is wrong with it, if no network here has it.
+    fn fault(&self) -> Option<String> {
+        if self.use_swiglu_ffn {
+            return Some("use_swiglu_ffn: only the plain MLP is supported".into());
+        }
+        if self.hidden_act != "gelu" {
+            return Some(format!("hidden_act: expected `gelu`, found `{}`", self.hidden_act));
+        }
+        if self.patch_size == 0 || self.patch_size > self.image_size {
             let (most, found) = (self.image_size, self.patch_size);
-            format!("patch_size: expected 1 to {most}, the picture's side, found {found}")
-        } else {
-            match self.encoder().fault() {
-                None => return Ok(()),
-                Some(fault) => fault,
-            }
-        };
-        Err(ModelError::Settings { path: path.into(), reason })
+            return Some(format!(
+                "patch_size: expected 1 to {most}, the picture's side, found {found}"
+            ));
+        }
+        self.encoder().fault()
     }
 }
 
@@ -127,15 +124,17 @@ pub struct Vit {
 }
 
 impl Vit {
-    /// Loads `config.json` and `model.safetensors` of a directory.
+    /// Loads the network of a directory.
     ///
     /// # Errors
-    /// If a file is missing or malformed, of another architecture, or lacks a tensor or has one too many.
+    /// If a file is missing or malformed, of another kind of network, or lacks a tensor or has one too many.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let path = dir.join("config.json");
-        let config: VitConfig = settings::read_json(&path)?;
-        config.check(&path)?;
-        let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
+        let file = Config::read(dir, &KINDS)?;
+        let config: VitConfig = file.values()?;
+        if let Some(fault) = config.fault() {
+            return Err(file.refused(fault));
+        }
+        let tensors = Layout::HuggingFace.tensors(dir)?;
         let prefix = if tensors.has_prefix("vit.") { "vit." } else { "" };
         let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
         let grid = config.image_size / config.patch_size;
@@ -144,7 +143,7 @@ impl Vit {
         let positions = format!("{embeddings}.position_embeddings");
         let positions = tensors.get(&positions, &[1, grid * grid + 1, hidden])?;
         let patches = projection(&tensors, &embeddings, &config)?;
-        let names = if config.is_dino() { &DINO } else { &VIT };
+        let names = if file.kind() == DINOV2 { &DINO } else { &VIT };
         let layer = |i| {
             let name = format!("{prefix}encoder.layer.{i}");
             Ok(Layer::read(&tensors, &name, names, config.encoder())?)

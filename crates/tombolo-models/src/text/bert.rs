@@ -1,20 +1,22 @@
-//! BERT (Devlin et al. 2019), the encoder of all-MiniLM-L6-v2, from its Hugging Face layout.
+//! BERT (Devlin et al. 2019), the encoder of all-MiniLM-L6-v2, and RoBERTa (Liu et al. 2019), from their Hugging Face layout.
 
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use serde::Deserialize;
-use tombolo_kernels::{Activation, Mask};
 
+use super::BertConfig;
 use crate::checkpoint::{CheckpointError, HostTensor, MappedTensors, Tensors, Values};
-use crate::encoder::{Encoder, Layer, Names, Norm, NormPlace, Shape};
+use crate::encoder::{Encoder, Layer, Names, Norm};
 use crate::error::{ModelError, Result};
-use crate::settings;
 use crate::tower::{LayersConfig, TAIL};
+use crate::zoo::Layout;
 
 /// Rows embedded at a time.
 const ROWS: usize = 64;
+
+/// What names begin with where a network has a head beside the encoder.
+const PREFIXES: [&str; 2] = ["bert.", "roberta."];
 
 pub(crate) const NAMES: Names = Names {
     attention: &["attention.self.query", "attention.self.key", "attention.self.value"],
@@ -24,54 +26,6 @@ pub(crate) const NAMES: Names = Names {
     contract: "output.dense",
     scales: None,
 };
-
-/// `config.json` of a BERT checkpoint, as far as the encoder needs it.
-#[derive(Clone, Debug, Deserialize)]
-pub struct BertConfig {
-    /// Number of token embeddings.
-    pub vocab_size: usize,
-    /// Width of the token vectors.
-    pub hidden_size: usize,
-    /// Number of layers.
-    pub num_hidden_layers: usize,
-    /// Heads of each layer.
-    pub num_attention_heads: usize,
-    /// Width inside the MLP.
-    pub intermediate_size: usize,
-    /// Number of position embeddings: the most tokens a text may have.
-    pub max_position_embeddings: usize,
-    /// Number of segment embeddings; none in BLIP.
-    pub type_vocab_size: usize,
-    /// ε of the layer norms.
-    pub layer_norm_eps: f32,
-}
-
-impl BertConfig {
-    /// `config.json` of a directory.
-    ///
-    /// # Errors
-    /// If it cannot be read, or makes no network.
-    fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("config.json");
-        let config: Self = settings::read_json(&path)?;
-        match config.encoder().fault() {
-            None => Ok(config),
-            Some(reason) => Err(ModelError::Settings { path, reason }),
-        }
-    }
-
-    pub(crate) fn encoder(&self) -> Shape {
-        Shape {
-            hidden: self.hidden_size,
-            mlp: self.intermediate_size,
-            heads: self.num_attention_heads,
-            eps: self.layer_norm_eps,
-            norms: NormPlace::After,
-            activation: Activation::Gelu,
-            mask: Mask::None,
-        }
-    }
-}
 
 /// What BERT's first layer reads: the embeddings of a text's tokens, their places added, normalised.
 pub(crate) struct BertEmbeddings {
@@ -133,11 +87,15 @@ impl BertEmbeddings {
         Ok(x)
     }
 
+    /// The most tokens of a text.
+    fn longest(&self) -> usize {
+        (self.positions.len() / self.hidden).saturating_sub(self.first)
+    }
+
     fn check(&self, ids: &[&[u32]]) -> Result<()> {
         let longest = ids.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let largest = ids.iter().flat_map(|ids| ids.iter()).copied().max().unwrap_or(0);
-        let most = (self.positions.len() / self.hidden).saturating_sub(self.first);
-        let words = self.words.len() / self.hidden;
+        let (most, words) = (self.longest(), self.words.len() / self.hidden);
         let reason = if longest > most {
             format!("expected at most {most} tokens, found {longest}")
         } else if largest as usize >= words {
@@ -159,15 +117,14 @@ pub struct Bert {
 }
 
 impl Bert {
-    /// Loads `config.json` and `model.safetensors` of a directory. A token's vector is the output of the last layer.
+    /// Loads the network of a directory. A token's vector is the output of the last layer.
     ///
     /// # Errors
-    /// If a file is missing or malformed, or lacks a tensor or has one too many.
+    /// If a file is missing or malformed, of another kind of network, or lacks a tensor or has one too many.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let config = BertConfig::read(dir)?;
-        let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
-        let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
-        let bert = Self::from_tensors(&tensors, prefix, config, 0, device)?;
+        let (config, first) = BertConfig::read(dir)?;
+        let (tensors, prefix) = tensors(dir)?;
+        let bert = Self::from_tensors(&tensors, prefix, config, first, device)?;
         tensors.expect_no_others(&[prefix], "")?;
         Ok(bert)
     }
@@ -231,9 +188,8 @@ impl Bert {
         read: Option<&[usize]>,
         trained: usize,
     ) -> Result<(LayersConfig, Tensors)> {
-        let config = BertConfig::read(dir)?;
-        let tensors = MappedTensors::open(&dir.join("model.safetensors"))?;
-        let prefix = if tensors.has_prefix("bert.") { "bert." } else { "" };
+        let (config, _) = BertConfig::read(dir)?;
+        let (tensors, prefix) = tensors(dir)?;
         let layers = config.num_hidden_layers;
         check_trained(layers, trained)?;
         let mut weights = Tensors::new();
@@ -259,9 +215,9 @@ impl Bert {
         self.read.len() * self.config.hidden_size
     }
 
-    /// The settings of the checkpoint.
-    pub fn config(&self) -> &BertConfig {
-        &self.config
+    /// The most tokens of a text.
+    pub fn longest(&self) -> usize {
+        self.embeddings.longest()
     }
 
     /// Contextual token vectors. No padding is computed.
@@ -276,6 +232,13 @@ impl Bert {
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         self.encoder.forward(self.embeddings.forward(&ids)?, &lengths, &self.read)
     }
+}
+
+/// The tensors of a directory's network, and what all their names begin with.
+fn tensors(dir: &Path) -> Result<(MappedTensors, &'static str)> {
+    let tensors = Layout::HuggingFace.tensors(dir)?;
+    let prefix = PREFIXES.into_iter().find(|prefix| tensors.has_prefix(prefix));
+    Ok((tensors, prefix.unwrap_or_default()))
 }
 
 /// The first layer stays frozen, with the embeddings that it reads.

@@ -2,6 +2,7 @@
 
 mod bert;
 mod clip;
+mod config;
 mod tokenizer;
 
 use std::path::Path;
@@ -9,8 +10,10 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-pub use bert::{Bert, BertConfig};
+pub use bert::Bert;
 pub(crate) use bert::{BertEmbeddings, NAMES as BERT_NAMES};
+pub use config::BertConfig;
+pub(crate) use config::{KINDS, first_of_roberta};
 pub use tokenizer::Tokenizer;
 
 use crate::error::{ModelError, Result};
@@ -35,13 +38,13 @@ enum Network {
 }
 
 impl TextBackbone {
-    /// BERT from a directory in the Hugging Face layout, with its `tokenizer.json`.
+    /// BERT or RoBERTa from a directory in the Hugging Face layout, with its `tokenizer.json`.
     ///
     /// # Errors
     /// If a file is missing or malformed.
     pub fn bert(dir: &Path, device: &Device) -> Result<Self> {
         let network = Bert::load(dir, device)?;
-        let longest = LONGEST.min(network.config().max_position_embeddings);
+        let longest = LONGEST.min(network.longest());
         let tokenizer = Box::new(Tokenizer::load(&dir.join("tokenizer.json"), longest)?);
         let network = Network::Bert { network: Box::new(network), tokenizer };
         Ok(Self { network, device: device.clone() })

@@ -48,6 +48,22 @@ impl Layout {
         }
     }
 
+    /// The weights, by Hugging Face's names of today.
+    ///
+    /// # Errors
+    /// If there are none, or a file is malformed.
+    pub fn tensors(self, dir: &Path) -> Result<MappedTensors> {
+        let path = self.weights(dir)?;
+        let tensors = match path.extension().is_some_and(|ending| ending == "json") {
+            true => MappedTensors::open_shards(&path)?,
+            false => MappedTensors::open_any(&path)?,
+        };
+        Ok(match self {
+            Self::HuggingFace => tensors.renamed(of_today),
+            Self::OpenClip => open_clip::translated(tensors)?,
+        })
+    }
+
     /// Where the weights are.
     ///
     /// # Errors
@@ -60,6 +76,13 @@ impl Layout {
         let found = names.iter().map(|name| dir.join(name)).find(|path| path.exists());
         found.ok_or_else(|| ModelError::NoWeights { path: dir.into(), expected: names.join(", ") })
     }
+}
+
+/// The first checkpoints of BERT call weight and bias of a norm as TensorFlow does.
+fn of_today(name: String) -> String {
+    let renamed = |(old, new)| Some(format!("{}{new}", name.strip_suffix(old)?));
+    let found = [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")];
+    found.into_iter().find_map(renamed).unwrap_or(name)
 }
 
 fn names_architecture(dir: &Path) -> bool {
@@ -82,15 +105,7 @@ impl Files {
     /// # Errors
     /// If a file is missing or malformed, or holds tensors that the architecture has not.
     pub fn open(layout: Layout, settings: Settings) -> Result<Self> {
-        let path = layout.weights(&settings.dir)?;
-        let tensors = match path.extension().is_some_and(|ending| ending == "json") {
-            true => MappedTensors::open_shards(&path)?,
-            false => MappedTensors::open_any(&path)?,
-        };
-        let tensors = match layout {
-            Layout::HuggingFace => tensors,
-            Layout::OpenClip => open_clip::translated(tensors)?,
-        };
+        let tensors = layout.tensors(&settings.dir)?;
         // What is under none of these belongs to no half: an adapter, say, without which the vectors are others.
         tensors.expect_only(settings.architecture.tensors)?;
         Ok(Self { settings, tensors })

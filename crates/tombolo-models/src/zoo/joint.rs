@@ -12,6 +12,7 @@ use super::fingerprint::fingerprint;
 use super::reading::Reader;
 use super::settings::Settings;
 use super::{Grid, ImageHalf, TextHalf};
+use crate::config::not_followed;
 use crate::error::{ModelError, Result};
 use crate::image::{Preprocessing, processor};
 
@@ -75,10 +76,8 @@ impl Joint {
 
     /// What the user should be told: fields of the settings that nothing here knows.
     pub fn warnings(&self) -> Vec<String> {
-        let path = self.settings.path.display();
         let unknown = self.settings.unknown().into_iter();
-        let unknown =
-            unknown.map(|field| format!("{path}: `{field}` is not known and not followed"));
+        let unknown = unknown.map(|field| not_followed(&self.settings.path, &field));
         let of_pictures = match self.layout {
             // A malformed file is an error where it is read, which is not here.
             Layout::HuggingFace => processor::warnings(&self.settings.dir).unwrap_or_default(),

@@ -6,89 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{ARCHITECTURES, Architecture};
+use crate::config::Fields;
 use crate::error::{ModelError, Result};
 use crate::settings::read_json;
-
-/// What Hugging Face's configurations carry whatever the model is, and what has no bearing on vectors.
-const WITHOUT_BEARING: &[&str] = &[
-    "_attn_implementation_autoset",
-    "_commit_hash",
-    "_name_or_path",
-    "add_cross_attention",
-    "architectures",
-    "attention_dropout",
-    "attention_probs_dropout_prob",
-    "bad_words_ids",
-    "begin_suppress_tokens",
-    "bos_token_id",
-    "chunk_size_feed_forward",
-    "cross_attention_hidden_size",
-    "decoder_start_token_id",
-    "diversity_penalty",
-    "do_sample",
-    "dropout",
-    "dtype",
-    "early_stopping",
-    "encoder_no_repeat_ngram_size",
-    "eos_token_id",
-    "exponential_decay_length_penalty",
-    "finetuning_task",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "gradient_checkpointing",
-    "hidden_dropout_prob",
-    "id2label",
-    "initializer_factor",
-    "initializer_range",
-    "is_composition",
-    "is_decoder",
-    "is_encoder_decoder",
-    "label2id",
-    "length_penalty",
-    "logit_scale_init_value",
-    "max_length",
-    "min_length",
-    "model_type",
-    "no_repeat_ngram_size",
-    "num_beam_groups",
-    "num_beams",
-    "num_return_sequences",
-    "output_attentions",
-    "output_hidden_states",
-    "output_scores",
-    "pad_token_id",
-    "position_embedding_type",
-    "prefix",
-    "problem_type",
-    "projection_dim",
-    "pruned_heads",
-    "remove_invalid_values",
-    "repetition_penalty",
-    "return_dict",
-    "return_dict_in_generate",
-    "sep_token_id",
-    "suppress_tokens",
-    "task_specific_params",
-    "temperature",
-    "text_config",
-    "text_config_dict",
-    "text_model_name",
-    "tf_legacy_loss",
-    "tie_encoder_decoder",
-    "tie_word_embeddings",
-    "tokenizer_class",
-    "top_k",
-    "top_p",
-    "torch_dtype",
-    "torchscript",
-    "transformers_version",
-    "typical_p",
-    "use_bfloat16",
-    "use_cache",
-    "vision_config",
-    "vision_config_dict",
-    "vision_model_name",
-];
 
 /// The settings of a model's directory.
 pub(crate) struct Settings {
@@ -132,10 +52,7 @@ impl Settings {
     /// # Errors
     /// If a field is not what `T` expects; the message names it.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let mut merged = self.defaults(name);
-        // A null stands for a default.
-        merged.extend(self.fields(name).into_iter().filter(|(_, value)| !value.is_null()));
-        serde_json::from_value(Value::Object(merged)).map_err(|error| {
+        self.fields(name).values().map_err(|error| {
             let place = if name.is_empty() { String::new() } else { format!("{name}: ") };
             self.refused(format!("{place}{error}"))
         })
@@ -163,25 +80,21 @@ impl Settings {
     pub fn unknown(&self) -> Vec<String> {
         let mut unknown = Vec::new();
         for (name, _) in self.architecture.sections {
-            let defaults = self.defaults(name);
-            let strange = |field: &&String| {
-                !defaults.contains_key(*field) && !WITHOUT_BEARING.contains(&field.as_str())
-            };
             let dot = if name.is_empty() { "" } else { "." };
             let fields = self.fields(name);
-            unknown.extend(fields.keys().filter(strange).map(|f| format!("{name}{dot}{f}")));
+            unknown.extend(fields.unknown().map(|field| format!("{name}{dot}{field}")));
         }
         unknown
     }
 
-    fn defaults(&self, name: &str) -> Map<String, Value> {
+    /// A section with its defaults.
+    fn fields(&self, name: &str) -> Fields {
         let section = self.architecture.sections.iter().find(|(section, _)| *section == name);
-        let text = section.map_or("{}", |(_, defaults)| *defaults);
-        serde_json::from_str(text).expect("defaults are JSON objects, as a test makes sure")
+        Fields::new(section.map_or("{}", |(_, defaults)| *defaults), self.given(name))
     }
 
     /// What the file says of a section; `NAME_dict`, which some old files have, comes over `NAME`.
-    fn fields(&self, name: &str) -> Map<String, Value> {
+    fn given(&self, name: &str) -> Map<String, Value> {
         if name.is_empty() {
             return self.config.as_object().cloned().unwrap_or_default();
         }
@@ -206,7 +119,7 @@ mod tests {
     fn defaults_are_objects() {
         for architecture in ARCHITECTURES {
             for (name, _) in architecture.sections {
-                settings(json!({ "model_type": architecture.model_type })).defaults(name);
+                settings(json!({ "model_type": architecture.model_type })).fields(name);
             }
         }
     }

@@ -161,23 +161,13 @@ pub(crate) fn rows_at(
     out
 }
 
-#[derive(Deserialize)]
-struct Inside {
-    hidden_act: String,
-}
-
 /// The settings of a text half that is BERT.
 ///
 /// # Errors
 /// If they make no network.
 pub(crate) fn bert_config(files: &Files) -> Result<BertConfig> {
     let config: BertConfig = files.settings.section("text_config")?;
-    let Inside { hidden_act } = files.settings.section("text_config")?;
-    let fault = match hidden_act.as_str() {
-        "gelu" => config.encoder().fault(),
-        found => Some(format!("hidden_act: expected `gelu`, found `{found}`")),
-    };
-    match fault {
+    match config.fault() {
         None => Ok(config),
         Some(fault) => Err(files.settings.refused(format!("text_config.{fault}"))),
     }

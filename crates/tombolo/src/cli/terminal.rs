@@ -92,6 +92,7 @@ impl Terminal {
                 self.note(&format!("{summary} ({})", duration(seconds)));
             }
             Event::Pull { what, bytes, total } => self.pull(&what, bytes, total),
+            Event::Warning { message } => self.warning(&message),
             Event::Skipped { reason } => self.skipped(&reason),
         }
     }

@@ -7,7 +7,7 @@ use tombolo_kernels::Activation;
 
 use crate::encoder::{FrozenLinear, Norm};
 use crate::error::Result;
-use crate::text::Bert;
+use crate::text::{Bert, first_of_roberta};
 use crate::zoo::clip::projection_dim;
 use crate::zoo::projection::Projection;
 use crate::zoo::vision::host;
@@ -30,8 +30,7 @@ pub(crate) fn text(files: &Files, device: &Device) -> Result<Box<dyn TextHalf>> 
     let config = bert_config(files)?;
     let other: Other = settings.section("text_config")?;
     let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
-    // RoBERTa counts positions from the padding token's id on.
-    let first = other.pad_token_id + 1;
+    let first = first_of_roberta(other.pad_token_id);
     let roberta = Bert::from_tensors(tensors, "text_model.roberta.", config, first, device)?;
     let name = "text_model.transformation".to_owned();
     let half = AltClipText {
