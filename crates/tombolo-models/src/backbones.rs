@@ -26,6 +26,10 @@ const MIRROR: &str = "+mirror";
 /// At the end of an image backbone's name: feature maps in the middle of each network are read as well.
 const MIDDLE: &str = "+middle";
 
+/// At the end of the name of a jointly trained model: of a text or a photo its one vector in the space that they share, not what the
+/// last layer says of its parts.
+pub const SHARED: &str = "@shared";
+
 /// Before a backbone that is a directory.
 const DIR: &str = "dir:";
 
@@ -47,7 +51,7 @@ impl Backbones {
     /// EfficientNets may have `@SIZE` after theirs, for pictures of another size than they were trained on. At the
     /// end `+middle`: what maps in the middle of each EfficientNet hold, beside its last; `+mirror`: the mirror image as
     /// well. A name may be `dir:PATH`, a directory in Hugging Face's layout, and what it holds may be a whole jointly
-    /// trained model, of which the picture half is taken. The last `trained` blocks are left out: they are the tower's, see
+    /// trained model, of which the picture half is taken; with `@shared` after it, its vectors in the shared space. The last `trained` blocks are left out: they are the tower's, see
     /// [`Backbones::tail`]. Returns its fingerprint too.
     ///
     /// # Errors
@@ -92,7 +96,7 @@ impl Backbones {
         let of_files = |name: &&str| !name.starts_with(PATCHES) && variant(name).is_none();
         let mut told = Vec::new();
         for network in networks(name).filter(of_files) {
-            told.extend(self.warnings(network, progress)?);
+            told.extend(self.warnings(without(network, SHARED).0, progress)?);
         }
         Ok(told)
     }
@@ -187,6 +191,10 @@ impl Backbones {
         if let Reading::WithMiddle = reading {
             return Err(ModelError::NoMiddle { name: name.to_owned() });
         }
+        if let Some(name) = name.strip_suffix(SHARED) {
+            let (joint, fingerprint) = self.shared(name, progress)?;
+            return Ok((ImageBackbone::shared(&joint, device)?, fingerprint));
+        }
         let (dir, fingerprint) = self.place(name, progress)?;
         let backbone = match Joint::find(&dir)? {
             Some(joint) => ImageBackbone::joint(&joint, device)?,
@@ -196,7 +204,8 @@ impl Backbones {
     }
 
     /// Opens a text backbone by the name of a model or `dir:PATH`, `@0,2,4,6` after it: a token's vector is the outputs of these
-    /// layers side by side, 0 being the embeddings. The last `trained` layers are left out: they are the tower's, see
+    /// layers side by side, 0 being the embeddings; or by the name of a jointly trained model, `@shared` after it: a text's one vector
+    /// in the shared space. The last `trained` layers are left out: they are the tower's, see
     /// [`Backbones::text_tail`]. Returns its fingerprint too.
     ///
     /// # Errors
@@ -207,6 +216,10 @@ impl Backbones {
         trained: usize,
         progress: OnProgress<'_>,
     ) -> Result<(TextBackbone, String)> {
+        if let Some(name) = name.strip_suffix(SHARED) {
+            let (joint, fingerprint) = self.shared(name, progress)?;
+            return Ok((TextBackbone::shared(&joint, &self.device)?.below(trained)?, fingerprint));
+        }
         let (base, layers) = layered(name);
         let (dir, fingerprint) = self.place(base, progress)?;
         let mut backbone = match Joint::find(&dir)? {
@@ -217,6 +230,12 @@ impl Backbones {
             backbone = backbone.reading(&layers)?;
         }
         Ok((backbone.below(trained)?, fingerprint))
+    }
+
+    /// The jointly trained model of a name, and the fingerprint of its vectors.
+    fn shared(&self, name: &str, progress: OnProgress<'_>) -> Result<(Joint, String)> {
+        let (dir, fingerprint) = self.place(name, progress)?;
+        Ok((Joint::open(&dir)?, format!("{fingerprint}{SHARED}")))
     }
 
     /// Where the model of a name is, and its fingerprint.
@@ -296,9 +315,9 @@ fn trainable(name: &str, found: usize) -> Result<(&str, Variant)> {
     })
 }
 
-/// The model that a text backbone's name, perhaps with layers, speaks of.
+/// The model that a text backbone's name, perhaps with what is read of it, speaks of.
 pub fn text_model(name: &str) -> &str {
-    layered(name).0
+    layered(without(name, SHARED).0).0
 }
 
 /// `NAME@LAYER,…`, taken apart.
@@ -339,6 +358,7 @@ mod tests {
         assert_eq!((base, variant.size), ("efficientnet-lite0", 320));
         assert_eq!(layered("all-minilm-l6-v2@0,6"), ("all-minilm-l6-v2", Some(vec![0, 6])));
         assert_eq!(layered("hf:a/b@main"), ("hf:a/b@main", None));
+        assert_eq!(text_model("hf:a/b@main@shared"), "hf:a/b@main");
         assert_eq!(text_model("words"), "words");
     }
 

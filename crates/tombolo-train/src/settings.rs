@@ -63,8 +63,8 @@ pub struct StageSettings {
     pub output: usize,
     /// The most positions of a sequence.
     pub positions: usize,
-    /// Whether the tower's vector holds pooled backbone vectors beside the class vector: 0 for none,
-    /// else how many of the largest values of each component are averaged.
+    /// Whether the tower's vector holds pooled backbone vectors beside the class vector: 0 for none, and for the mean alone where
+    /// there is no class vector; else how many of the largest values of each component are averaged.
     pub pool_top: usize,
     /// What stands beside the mean: `largest`, or all values, sorted, by weights that stage joint trains: `learned`.
     #[serde(default)]
@@ -120,7 +120,7 @@ pub enum MapKind {
     Mlp,
 }
 
-/// What stands beside a trained map.
+/// What stands beside a map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Beside {
@@ -130,6 +130,9 @@ pub enum Beside {
     /// Regularised canonical correlation analysis of the training pairs. What the two get wrong differs, so the mean of their
     /// cosines is better than either.
     Cca,
+    /// The towers' vectors as they are, where they share a space already, as the halves of a jointly trained model do. It counts as is best
+    /// on the validation split.
+    Identity,
 }
 
 impl MapKind {
@@ -200,10 +203,11 @@ pub struct MapSettings {
     pub two_texts: f64,
     /// Share of the averaged weights that is kept at each step.
     pub average: f64,
-    /// What stands beside the map, found anew from the towers' vectors after stage map and after stage joint (`linear`, `mlp`).
+    /// What stands beside the map, found anew from the towers' vectors after stage map and after stage joint: `none`, `cca` (beside
+    /// `linear` and `mlp`) or `identity`.
     #[serde(default)]
     pub beside: Beside,
-    /// Width of what stands beside.
+    /// Width of what stands beside (`cca`).
     #[serde(default)]
     pub beside_dim: usize,
     /// Texts, and photos, of the training split that vectors are held against, to hold hubs back

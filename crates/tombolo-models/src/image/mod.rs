@@ -11,6 +11,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use tombolo_data::image::{Filter, Fit, Preprocess};
+use tombolo_vectors::EmbeddingMatrix;
 
 pub use efficientnet::{Classifier, EfficientNet, Variant, class_names};
 pub use preprocessing::Preprocessing;
@@ -39,8 +40,10 @@ enum Network {
     },
     EfficientNet(EfficientNet),
     Vit(Box<Vit>),
-    /// The picture half of a jointly trained model.
+    /// The picture half of a jointly trained model: its cells.
     Half(Box<dyn ImageHalf>),
+    /// The same: its pictures' vectors.
+    Shared(Box<dyn ImageHalf>),
 }
 
 impl Network {
@@ -51,6 +54,7 @@ impl Network {
             Self::EfficientNet(network) => network.cells(),
             Self::Vit(network) => 1 + (size / network.config().patch_size).pow(2),
             Self::Half(half) => half.grid().rows(),
+            Self::Shared(_) => 1,
         }
     }
 
@@ -58,7 +62,7 @@ impl Network {
     fn class(&self) -> usize {
         match self {
             Self::Patches { .. } | Self::EfficientNet(_) => 0,
-            Self::Vit(_) => 1,
+            Self::Vit(_) | Self::Shared(_) => 1,
             Self::Half(half) => half.grid().class,
         }
     }
@@ -70,6 +74,7 @@ impl Network {
             Self::EfficientNet(network) => network.forward(pictures, device),
             Self::Vit(network) => network.forward(pictures, square),
             Self::Half(half) => Ok(half.cells(pictures)?.to_device(device)?),
+            Self::Shared(half) => Ok(half.embed(pictures)?.unsqueeze(1)?.to_device(device)?),
             Self::Patches { patch } => {
                 let rows: Vec<f32> =
                     pictures.iter().flat_map(|p| vit::patch_rows(p, square, *patch)).collect();
@@ -153,6 +158,32 @@ impl ImageBackbone {
         let (dim, networks) = (half.width(), vec![Network::Half(half)]);
         let device = device.clone();
         Ok(Self { networks, preprocessing, dim, trained: 0, middle: false, device })
+    }
+
+    /// The picture half of a jointly trained model: one vector a photo, in the space that texts and pictures share.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed.
+    pub fn shared(model: &Joint, device: &Device) -> Result<Self> {
+        let (half, preprocessing) = model.images(device)?.into_parts();
+        let (dim, networks) = (half.dim(), vec![Network::Shared(half)]);
+        let device = device.clone();
+        Ok(Self { networks, preprocessing, dim, trained: 0, middle: false, device })
+    }
+
+    /// The vectors of parts of a photo in a grid of `side` × `side`, row by row, where it has one vector, in a space that texts
+    /// and pictures share; none where it has cells to look at.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub(crate) fn parts(&self, picture: &[f32], side: usize) -> Result<Option<EmbeddingMatrix>> {
+        match &self.networks[..] {
+            [Network::Shared(half)] => {
+                let first = &picture[..self.preprocessing.views[0].len()];
+                Ok(Some(half.parts(first, side)?))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// This backbone with another beside it: a photo's vectors are those of both, zeros at the end of the narrower.

@@ -29,10 +29,12 @@ const ROWS: usize = 4096;
 /// Takes text vectors and image vectors into the space where they are compared.
 ///
 /// A library keeps raw image vectors, so that another map needs no encoding. A map of several members, or of one with
-/// another beside it, compares by the mean of their cosines: what they give lies side by side.
+/// another beside it, compares by the mean of their cosines: what they give lies side by side. That beside it may count more or
+/// less than a member does.
 pub struct Map {
     members: Vec<Member>,
     beside: Option<Member>,
+    beside_weight: f64,
     hubness: Option<Hubness>,
 }
 
@@ -55,6 +57,9 @@ pub struct MapConfig {
     /// The sizes of one of another form beside them, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<MemberConfig>,
+    /// How much that one counts, where a member counts 1.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub beside_weight: f64,
 }
 
 /// Sizes of the two heads of one member.
@@ -78,6 +83,10 @@ impl MapConfig {
         if self.members == 0 {
             return Some("members: expected at least 1, found 0".to_owned());
         }
+        if !self.beside_weight.is_finite() || self.beside_weight <= 0.0 {
+            let found = self.beside_weight;
+            return Some(format!("beside_weight: expected a number above 0, found {found}"));
+        }
         let beside = self.beside.as_ref().map(|beside| (&beside.text, &beside.image));
         let sides = [Some((&self.text, &self.image)), beside];
         let widths =
@@ -95,10 +104,22 @@ fn is_one(members: &usize) -> bool {
     *members == 1
 }
 
+fn once() -> f64 {
+    1.0
+}
+
+fn is_once(weight: &f64) -> bool {
+    *weight == once()
+}
+
 impl Map {
     /// Joins two heads.
     pub fn new(text: Head, image: Head) -> Self {
-        Self { members: vec![Member { text, image }], beside: None, hubness: None }
+        Self::of(vec![Member { text, image }])
+    }
+
+    fn of(members: Vec<Member>) -> Self {
+        Self { members, beside: None, beside_weight: once(), hubness: None }
     }
 
     /// The map that leaves unit vectors of this width as they are.
@@ -117,11 +138,10 @@ impl Map {
     /// If there is none.
     pub fn side_by_side(maps: Vec<Self>) -> Self {
         assert!(!maps.is_empty(), "no map");
-        let members = maps.into_iter().flat_map(|map| map.members).collect();
-        Self { members, beside: None, hubness: None }
+        Self::of(maps.into_iter().flat_map(|map| map.members).collect())
     }
 
-    /// The members of this map, and another of one member beside them.
+    /// The members of this map, and another of one member beside them, which counts as much as each.
     ///
     /// # Panics
     /// If the other has several.
@@ -129,7 +149,13 @@ impl Map {
     pub fn with_beside(self, mut other: Self) -> Self {
         let beside = other.members.pop();
         assert!(other.members.is_empty(), "several members beside a map");
-        Self { members: self.members, beside, hubness: None }
+        Self { beside, ..Self::of(self.members) }
+    }
+
+    /// The same map, that beside it counting so much, where a member counts 1.
+    #[must_use]
+    pub fn with_beside_weight(self, beside_weight: f64) -> Self {
+        Self { beside_weight, ..self }
     }
 
     /// The same map with hubs held back, or as they are.
@@ -157,14 +183,15 @@ impl Map {
         let members = members.collect::<Result<_>>()?;
         let beside = config.beside.as_ref();
         let beside = beside.map(|sizes| member(&sizes.text, &sizes.image, BESIDE)).transpose()?;
-        Ok(Self { members, beside, hubness: None })
+        Ok(Self { beside, beside_weight: config.beside_weight, ..Self::of(members) })
     }
 
     /// Sizes of both sides.
     pub fn config(&self) -> MapConfig {
         let MemberConfig { text, image } = self.members[0].config();
         let beside = self.beside.as_ref().map(Member::config);
-        MapConfig { text, image, members: self.members.len(), beside }
+        let (members, beside_weight) = (self.members.len(), self.beside_weight);
+        MapConfig { text, image, members, beside, beside_weight }
     }
 
     /// The text side, of the first member.
@@ -276,13 +303,21 @@ impl Map {
         Ok((map.with_hubness(hubness), [field("text")?, field("image")?]))
     }
 
+    /// What the vectors of each head are multiplied by, so that the product of those of two sides is the mean of the heads' cosines.
+    fn shares(&self) -> Vec<f64> {
+        let weights = self.members.iter().map(|_| 1.0);
+        let weights = weights.chain(self.beside.as_ref().map(|_| self.beside_weight));
+        let whole: f64 = weights.clone().sum();
+        weights.map(|weight| (weight / whole).sqrt()).collect()
+    }
+
     fn apply(
         &self,
         side: impl Fn(&Member) -> &Head,
         vectors: &EmbeddingMatrix,
     ) -> Result<EmbeddingMatrix> {
         let heads: Vec<&Head> = self.members.iter().chain(&self.beside).map(side).collect();
-        let share = (heads.len() as f64).sqrt().recip();
+        let shares = self.shares();
         let dim = self.config().output();
         let mut out = Vec::with_capacity(vectors.len() * dim);
         for rows in vectors.as_slice().chunks(ROWS * vectors.dim()) {
@@ -291,8 +326,9 @@ impl Map {
             let mapped = match heads[..] {
                 [head] => head.forward(&rows)?,
                 _ => {
-                    let mapped = heads.iter().map(|head| head.forward(&rows));
-                    (Tensor::cat(&mapped.collect::<Result<Vec<_>>>()?, 1)? * share)?
+                    let mapped = heads.iter().zip(&shares);
+                    let mapped = mapped.map(|(head, share)| Ok((head.forward(&rows)? * *share)?));
+                    Tensor::cat(&mapped.collect::<Result<Vec<_>>>()?, 1)?
                 }
             };
             out.extend(mapped.flatten_all()?.to_vec1::<f32>()?);
@@ -338,7 +374,8 @@ mod tests {
 
     fn map(seed: u64) -> Map {
         let head = HeadConfig { input: DIM, linear: Some(4), hidden: Some(8) };
-        let config = MapConfig { text: head.clone(), image: head, members: 1, beside: None };
+        let (text, image, beside) = (head.clone(), head, None);
+        let config = MapConfig { text, image, members: 1, beside, beside_weight: 1.0 };
         Map::from_weights(&config, &Weights::trainable(seed, &Device::Cpu)).unwrap()
     }
 
@@ -367,6 +404,14 @@ mod tests {
         map(1).with_beside(other).save(&path, ["t", "i"], Precision::F32).unwrap();
         let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
         assert_eq!(read.dim(), 4 + DIM);
+        assert!((cosine(&read) - mean).abs() < 1e-6);
+
+        let heavier = read.with_beside_weight(3.0);
+        let other = Map::identity(DIM, &Device::Cpu).unwrap();
+        let mean = (cosine(&map(1)) + 3.0 * cosine(&other)) / 4.0;
+        heavier.save(&path, ["t", "i"], Precision::F32).unwrap();
+        let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(read.config().beside_weight, 3.0);
         assert!((cosine(&read) - mean).abs() < 1e-6);
     }
 

@@ -129,6 +129,15 @@ impl ImageTower {
             Images::Trained(parts) => (&parts.0, &parts.1),
             Images::Joint(half) => return half.windows(&picture, WINDOWS),
         };
+        if let Some(parts) = backbone.parts(&picture, WINDOWS)? {
+            let values = rounded(&Tensor::from_slice(
+                parts.as_slice(),
+                (parts.len(), parts.dim()),
+                tower.device(),
+            )?)?;
+            let lengths = vec![1; parts.len()];
+            return self.rows(&tower.forward(&Sequences { values, lengths })?);
+        }
         let cells = rounded(&backbone.forward(&[picture])?.flatten(0, 1)?)?;
         let mut vectors = EmbeddingMatrix::new(self.dim())?;
         for window in backbone.windows(WINDOWS) {
@@ -153,7 +162,10 @@ impl ImageTower {
         let cells = backbone.forward(pictures)?.flatten(0, 1)?;
         let lengths = vec![backbone.cells(); pictures.len()];
         let sequences = Sequences { values: rounded(&cells)?, lengths };
-        let vectors = tower.forward(&sequences.cut(tower.config().positions)?)?;
+        self.rows(&tower.forward(&sequences.cut(tower.config().positions)?)?)
+    }
+
+    fn rows(&self, vectors: &Tensor) -> Result<EmbeddingMatrix> {
         Ok(EmbeddingMatrix::from_rows(self.dim(), vectors.flatten_all()?.to_vec1()?)?)
     }
 }

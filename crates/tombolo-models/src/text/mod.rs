@@ -25,6 +25,8 @@ const LONGEST: usize = 256;
 /// A frozen network that turns a text into one vector a token.
 pub struct TextBackbone {
     network: Network,
+    /// Last layers that are left to the tower.
+    trained: usize,
     device: Device,
 }
 
@@ -33,8 +35,10 @@ enum Network {
         network: Box<Bert>,
         tokenizer: Box<Tokenizer>,
     },
-    /// The text half of a jointly trained model.
+    /// The text half of a jointly trained model: its tokens' states.
     Half(Box<JointTexts>),
+    /// The same: its texts' vectors.
+    Shared(Box<JointTexts>),
 }
 
 impl TextBackbone {
@@ -47,7 +51,11 @@ impl TextBackbone {
         let longest = LONGEST.min(network.longest());
         let tokenizer = Box::new(Tokenizer::load(&dir.join("tokenizer.json"), longest)?);
         let network = Network::Bert { network: Box::new(network), tokenizer };
-        Ok(Self { network, device: device.clone() })
+        Ok(Self::of(network, device))
+    }
+
+    fn of(network: Network, device: &Device) -> Self {
+        Self { network, trained: 0, device: device.clone() }
     }
 
     /// The text half of a jointly trained model: the states of its last layer.
@@ -55,7 +63,15 @@ impl TextBackbone {
     /// # Errors
     /// If a file is missing or malformed.
     pub fn joint(model: &Joint, device: &Device) -> Result<Self> {
-        Ok(Self { network: Network::Half(Box::new(model.texts(device)?)), device: device.clone() })
+        Ok(Self::of(Network::Half(Box::new(model.texts(device)?)), device))
+    }
+
+    /// The text half of a jointly trained model: one vector a text, in the space that texts and pictures share.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed.
+    pub fn shared(model: &Joint, device: &Device) -> Result<Self> {
+        Ok(Self::of(Network::Shared(Box::new(model.texts(device)?)), device))
     }
 
     /// The same, but a token's vector is the outputs of these layers side by side; 0 stands for the embeddings.
@@ -67,7 +83,7 @@ impl TextBackbone {
             Network::Bert { network, tokenizer } => {
                 Network::Bert { network: Box::new(network.reading(layers)?), tokenizer }
             }
-            Network::Half(_) => {
+            Network::Half(_) | Network::Shared(_) => {
                 return Err(ModelError::LastLayerAlone { found: layers.to_vec() });
             }
         };
@@ -84,13 +100,21 @@ impl TextBackbone {
             Network::Bert { network, tokenizer } => {
                 Network::Bert { network: Box::new(network.below(trained)?), tokenizer }
             }
-            Network::Half(_) => {
+            Network::Half(_) | Network::Shared(_) => {
                 let (name, found) = ("the half of a jointly trained model".to_owned(), trained);
                 let reason = "expected a BERT".to_owned();
                 return Err(ModelError::Untrainable { name, found, reason });
             }
         };
-        Ok(Self { network, ..self })
+        Ok(Self { network, trained, ..self })
+    }
+
+    /// What its vectors are cached as: differs when they may, for the same network and layers.
+    pub fn cached_as(&self) -> String {
+        match self.trained {
+            0 => "tokens".to_owned(),
+            layers => format!("tokens below {layers} layers"),
+        }
     }
 
     /// Width of a vector.
@@ -98,6 +122,7 @@ impl TextBackbone {
         match &self.network {
             Network::Bert { network, .. } => network.dim(),
             Network::Half(half) => half.width(),
+            Network::Shared(half) => half.dim(),
         }
     }
 
@@ -106,13 +131,14 @@ impl TextBackbone {
         match &self.network {
             Network::Bert { tokenizer, .. } => tokenizer.longest(),
             Network::Half(half) => half.longest(),
+            Network::Shared(_) => 1,
         }
     }
 
     /// The vectors of each text, special tokens included.
     ///
     /// # Shapes
-    /// Returns `[rows, dim]`, the tokens of one text after those of the other, and the tokens of each.
+    /// Returns `[rows, dim]`, the vectors of one text after those of the other, and how many each has.
     /// # Errors
     /// If the tokenizer refuses a text, or a tensor operation fails.
     pub fn forward(&self, texts: &[&str]) -> Result<(Tensor, Vec<usize>)> {
@@ -121,6 +147,12 @@ impl TextBackbone {
             Network::Half(half) => {
                 let (states, lengths) = half.states(texts)?;
                 return Ok((states.to_device(&self.device)?, lengths));
+            }
+            Network::Shared(half) => {
+                let vectors = half.embed(texts)?;
+                let shape = (texts.len(), half.dim());
+                let vectors = Tensor::from_slice(vectors.as_slice(), shape, &self.device)?;
+                return Ok((vectors, vec![1; texts.len()]));
             }
         };
         let ids = texts.par_iter().map(|text| tokenizer.ids(text));

@@ -38,7 +38,7 @@ pub enum Readout {
     /// components, the mean of its so many largest values. What stage training may forget, the map can
     /// still use.
     ClassAndPooled(usize),
-    /// The pooled vectors alone: nothing of the tower is trained.
+    /// The pooled vectors alone: nothing of the tower is trained. Of 0 largest values the mean alone.
     Pooled(usize),
 }
 
@@ -94,12 +94,22 @@ pub struct TowerConfig {
 impl TowerConfig {
     /// Width of the tower's vector.
     pub fn dim(&self) -> usize {
-        let pooled = 2 * self.segments.len().max(1);
+        let pooled = self.pooled();
         match (self.readout, self.encoded()) {
             (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => self.output + pooled * dim,
             (Readout::Pooled(_), TowerInput::Vectors(dim)) => pooled * dim,
             _ => self.output,
         }
+    }
+
+    /// How many pooled vectors of the backbone's width there are, where the readout has any.
+    pub fn pooled(&self) -> usize {
+        self.segments.len().max(1) * self.pooled_of_each()
+    }
+
+    /// And of each network of the backbone.
+    pub fn pooled_of_each(&self) -> usize {
+        if self.readout == Readout::Pooled(0) { 1 } else { 2 }
     }
 
     /// What the encoder reads: the input, past the backbone's last blocks where there are any.
@@ -229,9 +239,9 @@ impl Tower {
         let (Some(top), TowerInput::Vectors(dim)) = (top, self.config.encoded()) else {
             return class.map_or_else(|| self.nothing(sequences), Ok);
         };
-        let pooled = pool(sequences, &self.config.segments, top, self.pooling.as_ref())?;
-        let parts = pooled.dim(D::Minus1)? / dim;
-        let parts = (0..parts).map(|part| Ok(unit_norm(&pooled.narrow(1, part * dim, dim)?)?));
+        let pooled = pool(sequences, &self.config.segments, top.max(1), self.pooling.as_ref())?;
+        let parts = (0..pooled.dim(D::Minus1)? / dim).step_by(2 / self.config.pooled_of_each());
+        let parts = parts.map(|part| Ok(unit_norm(&pooled.narrow(1, part * dim, dim)?)?));
         let parts = class.into_iter().map(Ok).chain(parts).collect::<Result<Vec<_>>>()?;
         Ok(unit_norm(&Tensor::cat(&parts, 1)?)?)
     }
@@ -327,7 +337,16 @@ mod tests {
             vectors.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         let (first, second) = (sequence(3, 1), sequence(4, 2));
+        let mean = Tower::new(
+            TowerConfig { readout: Readout::Pooled(0), segments: vec![3, 4], ..config() },
+            &weights.root(),
+        );
+        let mean = vectors(&mean.unwrap(), [first.clone(), second.clone()].concat());
         let both = vectors(&tower(vec![3, 4]), [first.clone(), second.clone()].concat());
+        assert_eq!((mean.len(), both.len()), (12, 24));
+        let means = [&both[..6], &both[12..18]].concat();
+        let scale = 2_f32.sqrt();
+        assert!(mean.iter().zip(&means).all(|(m, b)| (m - scale * b).abs() < 1e-6));
         let alone = [first, second].map(|values| vectors(&tower(Vec::new()), values)).concat();
         for (found, expected) in both.iter().zip(&alone) {
             assert!((found - expected * 0.5f32.sqrt()).abs() < 1e-5);

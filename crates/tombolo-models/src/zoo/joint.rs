@@ -11,7 +11,7 @@ use super::files::{Files, Layout};
 use super::fingerprint::fingerprint;
 use super::reading::Reader;
 use super::settings::Settings;
-use super::{Grid, ImageHalf, TextHalf};
+use super::{ImageHalf, TextHalf};
 use crate::config::not_followed;
 use crate::error::{ModelError, Result};
 use crate::image::{Preprocessing, processor};
@@ -221,17 +221,6 @@ impl JointImages {
     /// # Errors
     /// If a tensor operation fails.
     pub fn windows(&self, picture: &[f32], side: usize) -> Result<EmbeddingMatrix> {
-        let located = self.half.located(&[picture])?.flatten_all()?.to_vec1::<f32>()?;
-        let Grid { side: own, .. } = self.half.grid();
-        let dim = self.dim();
-        let nearest = |place: usize| (2 * place + 1) * own / (2 * side);
-        let mut vectors = EmbeddingMatrix::new(dim)?;
-        for row in 0..side {
-            for column in 0..side {
-                let cell = nearest(row) * own + nearest(column);
-                vectors.push(&located[cell * dim..][..dim])?;
-            }
-        }
-        Ok(vectors)
+        self.half.parts(picture, side)
     }
 }

@@ -28,6 +28,7 @@ mod words;
 use candle_core::{Device, Tensor};
 use tombolo_data::image::Preprocess;
 use tombolo_kernels::Activation;
+use tombolo_vectors::EmbeddingMatrix;
 
 use crate::error::Result;
 
@@ -116,6 +117,25 @@ pub trait ImageHalf: Send + Sync {
     /// # Errors
     /// If a tensor operation fails.
     fn located(&self, pictures: &[&[f32]]) -> Result<Tensor>;
+
+    /// The vectors of the parts of a picture in a grid of `side` × `side`, row by row: each of the cell that lies there.
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    fn parts(&self, picture: &[f32], side: usize) -> Result<EmbeddingMatrix> {
+        let located = self.located(&[picture])?.flatten_all()?.to_vec1::<f32>()?;
+        let Grid { side: own, .. } = self.grid();
+        let dim = self.dim();
+        let nearest = |place: usize| (2 * place + 1) * own / (2 * side);
+        let mut vectors = EmbeddingMatrix::new(dim)?;
+        for row in 0..side {
+            for column in 0..side {
+                let cell = nearest(row) * own + nearest(column);
+                vectors.push(&located[cell * dim..][..dim])?;
+            }
+        }
+        Ok(vectors)
+    }
 }
 
 /// How the cells that a network makes of a picture lie.

@@ -101,6 +101,23 @@ impl Golden {
             assert_near(&flat(&states), &expected.data);
         }
         assert!(backbones.text(&format!("{name}@0,1"), 0, &mut |_| ()).is_err());
+        self.check_shared(&backbones, &format!("{name}@shared"));
+    }
+
+    /// The vectors in the shared space, as backbones give them.
+    fn check_shared(&self, backbones: &Backbones, name: &str) {
+        let (image, image_print) = backbones.image(name, 0, &mut |_| ()).unwrap();
+        let (pictures, _) = channels_last(&self.expected["pixel_values"]);
+        let vectors = image.forward(&pictures).unwrap();
+        assert_eq!(vectors.dims(), [pictures.len(), 1, self.joint.dim()]);
+        assert_near(&flat(&vectors), &self.expected["image_embeds"].data);
+        let (text, text_print) = backbones.text(name, 0, &mut |_| ()).unwrap();
+        let (vectors, lengths) = text.forward(&self.words()).unwrap();
+        assert_eq!(lengths, vec![1; self.texts.len()]);
+        assert_near(&flat(&vectors), &self.expected["text_embeds"].data);
+        assert_ne!(image_print, self.joint.fingerprint().unwrap(), "other features than its cells");
+        assert_eq!(image_print, text_print);
+        assert!(backbones.text(name, 1, &mut |_| ()).is_err(), "none of its layers are a tower's");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tombolo_data::perturbation::{Perturbation, TextPerturbation};
 use tombolo_models::backbones::WORDS;
-use tombolo_models::tower::EncoderKind;
+use tombolo_models::tower::{EncoderKind, Pooling};
 
 use super::{Beside, Order, ScanSettings, ScanWeight, Settings, StageSettings};
 use crate::error::{Result, TrainError};
@@ -37,7 +37,7 @@ impl Settings {
         if self.map.querybank == 1 {
             return Err(invalid("map.querybank", "expected 0, or at least 2, found 1"));
         }
-        if self.map.beside != Beside::None && self.map.beside_dim == 0 {
+        if self.map.beside == Beside::Cca && self.map.beside_dim == 0 {
             return Err(invalid("map.beside_dim", "expected at least 1, found 0"));
         }
         self.scan.check()?;
@@ -118,9 +118,13 @@ impl StageSettings {
             let reason = "expected 0: there is no backbone whose blocks could be trained";
             return Err(invalid(&format!("{stage}.trained_blocks"), reason));
         }
-        if self.output == 0 && (bare || self.pool_top == 0) {
-            let reason = "0 leaves nothing to compare: it needs a backbone, and pool_top above 0";
+        if self.output == 0 && bare {
+            let reason = "0 leaves nothing to compare: it needs a backbone";
             return Err(invalid(&format!("{stage}.output"), reason));
+        }
+        if self.pooling == Pooling::Learned && self.pool_top == 0 {
+            let reason = "expected at least 1 with pooling `learned`, which stands in its place";
+            return Err(invalid(&format!("{stage}.pool_top"), reason));
         }
         Ok(())
     }
@@ -225,7 +229,9 @@ mod tests {
         let emoji = ["text.output=0", "image.trained_blocks=2", "text.trained_blocks=1"];
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));
         let recurrent = [(recurrent, "text.layers=2")];
-        for (settings, wrong) in photos.into_iter().chain(emoji).chain(recurrent) {
+        let learned = Settings::photos().with_assignment("image.pooling=learned").unwrap();
+        let learned = [(learned, "image.pool_top=0")];
+        for (settings, wrong) in photos.into_iter().chain(emoji).chain(recurrent).chain(learned) {
             let error = settings.with_assignment(wrong).unwrap().check(&Stage::ALL).unwrap_err();
             let key = wrong.split('=').next().unwrap();
             assert!(error.to_string().contains(key), "{error}");

@@ -1,5 +1,6 @@
 //! Settings that belong together, by name.
 
+use tombolo_models::backbones::SHARED;
 use tombolo_models::tower::EncoderKind;
 
 use super::{Beside, JointSettings, MapKind, MapSettings, Settings, StageSettings};
@@ -80,6 +81,21 @@ impl Settings {
         Self { text, image, map, joint, ..photos }
     }
 
+    /// A map of one's own on a jointly trained model, called as a backbone is: its halves stay as they are, and the space that they
+    /// share stands beside the map, with the weight that is best on the validation split.
+    pub fn on_joint(model: &str) -> Self {
+        let photos = Self::photos();
+        let half = |of: StageSettings| StageSettings {
+            backbone: format!("{model}{SHARED}"),
+            output: 0,
+            pool_top: 0,
+            epochs: 0,
+            ..of
+        };
+        let map = MapSettings { beside: Beside::Identity, ..photos.map };
+        Self { text: half(photos.text), image: half(photos.image), map, ..photos }
+    }
+
     /// One network for photos, in large pictures and their mirror images: a map on what it says, then its last six blocks
     /// trained with the map, from either image of a photo at a time. Neither tower has a class vector.
     pub fn fine_tuned() -> Self {
@@ -101,6 +117,13 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_on_a_jointly_trained_model_can_be_trained() {
+        let settings = Settings::on_joint("hf:a/b");
+        settings.check(&Stage::ALL).unwrap();
+        assert_eq!((&settings.text.backbone[..], settings.image.output), ("hf:a/b@shared", 0));
+    }
 
     #[test]
     fn a_preset_can_be_trained_with() {

@@ -102,11 +102,7 @@ pub fn prepare(
         _ => Some(backbones.text_tail(&settings.backbone, trained, &mut |p| logger.pull(p))?),
     }
     .unzip();
-    let reading = match trained {
-        0 => "tokens".to_owned(),
-        layers => format!("tokens below {layers} layers"),
-    };
-    let features = backbones.features_dir(&settings.backbone, &fingerprint, &reading);
+    let features = backbones.features_dir(&settings.backbone, &fingerprint, &backbone.cached_as());
     let mut store = FeatureStore::open(&features, backbone.dim())?;
     let total = Some(texts.len() as u64);
     logger.event(Event::Begin { what: format!("texts through {}", settings.backbone), total });
@@ -157,8 +153,8 @@ pub(crate) fn config(settings: &StageSettings, input: TowerInput) -> TowerConfig
         tail: None,
         pooling: settings.pooling,
         readout: match (settings.output, settings.pool_top) {
-            (_, 0) => Readout::Class,
             (0, top) => Readout::Pooled(top),
+            (_, 0) => Readout::Class,
             (_, top) => Readout::ClassAndPooled(top),
         },
     }

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use tombolo_data::dataset;
 use tombolo_models::backbones::Backbones;
+use tombolo_models::model::Model;
 use tombolo_train::settings::{Preset, Settings};
 use tombolo_train::{Plan, Stage};
 
@@ -28,7 +29,8 @@ pub struct Arguments {
     /// The run directory to write; by default that of --model
     #[arg(long, env = "TOMBOLO_OUT", value_name = "RUN", required_unless_present = "model")]
     out: Option<PathBuf>,
-    /// The run or starter whose other parts are kept, when some stages are trained; by default that of --out
+    /// The run or starter whose other parts are kept, when some stages are trained, by default that of --out; or a jointly
+    /// trained model, such as CLIP, to put a map of your own on
     #[arg(long, env = "TOMBOLO_MODEL", value_name = "MODEL")]
     model: Option<PathBuf>,
     /// The stages to train, in order; by default text,image,map, or those of the preset
@@ -55,10 +57,19 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let (stages, name) = stages_and_dataset(&arguments)?;
     let dataset = dataset::open(&name)?;
     let skipped = super::data::warn(dataset.as_ref(), terminal);
-    let settings = settings(&arguments, &name)?;
     let backbones = model::backbones(global)?;
+    let joint = joint(&arguments, &backbones, terminal)?;
+    let settings = settings(&arguments, &name, joint.as_deref())?;
+    // A map on a jointly trained model is a run of all parts, of which none but the map is trained.
+    let stages = match joint {
+        Some(_) if stages == [Stage::Map] => Stage::ALL.to_vec(),
+        _ => stages,
+    };
     let retrain = !Stage::ALL.iter().all(|stage| stages.contains(stage));
-    let (out, start) = places(&arguments, &backbones)?;
+    let (out, start) = match joint {
+        Some(_) => (arguments.out.clone().context("checked with the model")?, None),
+        None => places(&arguments, &backbones)?,
+    };
     let plan = Plan {
         dataset: dataset.as_ref(),
         dataset_name: name,
@@ -78,7 +89,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         terminal.document(&json!({ "run": outcome.dir, "validation": validation }))?;
     } else if let Some(validation) = &outcome.validation {
         terminal.result(&report::table(validation))?;
-        let trained = tombolo_models::model::Model::open(&outcome.dir)?;
+        let trained = Model::open(&outcome.dir)?;
         model::caveats(trained.file()).for_each(|caveat| terminal.note(caveat));
     }
     terminal.note(&format!("{} is ready; its report is report.html", outcome.dir.display()));
@@ -104,6 +115,31 @@ impl From<PresetName> for Preset {
             PresetName::FineTuned => Self::FineTuned,
         }
     }
+}
+
+/// The jointly trained model that --model names, as a backbone is called; none if it names something else, or nothing.
+fn joint(
+    arguments: &Arguments,
+    backbones: &Backbones,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<String>> {
+    let Some(model) = &arguments.model else { return Ok(None) };
+    let dir = model::model_dir(model, backbones, terminal)?;
+    // What is no model is told where parts are taken from it.
+    if !Model::open(&dir).is_ok_and(|model| model.joint().is_some()) {
+        return Ok(None);
+    }
+    let message = match (&arguments.out, arguments.preset) {
+        (None, _) => "a jointly trained model stays as it is: the run needs a place of its own",
+        (Some(_), PresetName::Default) => {
+            return Ok(Some(match model.is_dir() {
+                true => format!("dir:{}", std::path::absolute(model)?.display()),
+                false => model.display().to_string(),
+            }));
+        }
+        _ => "--preset: expected none on a jointly trained model",
+    };
+    Err(Misuse::new(message, "tombolo train DATASET --model MODEL --out RUN").into())
 }
 
 /// The run to write, and the run whose parts it starts from, if that is another.
@@ -146,9 +182,12 @@ fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, Stri
     }
 }
 
-/// Those of the preset, then the file, then each `--set`, then `--seed`.
-fn settings(arguments: &Arguments, dataset: &str) -> anyhow::Result<Settings> {
-    let mut settings = Preset::from(arguments.preset).settings(dataset);
+/// Those of the preset, or for a map on a jointly trained model, then the file, then each `--set`, then `--seed`.
+fn settings(arguments: &Arguments, dataset: &str, joint: Option<&str>) -> anyhow::Result<Settings> {
+    let mut settings = match joint {
+        Some(model) => Settings::on_joint(model),
+        None => Preset::from(arguments.preset).settings(dataset),
+    };
     if let Some(path) = &arguments.config {
         settings = settings.with_file(path)?;
     }

@@ -45,7 +45,7 @@ fn tower_facts(
 ) -> Vec<Fact> {
     let sizes = &tower.tower;
     let encoder = encoder(sizes);
-    let pooled = 2 * sizes.segments.len().max(1);
+    let pooled = sizes.pooled();
     let vector = match (sizes.readout, sizes.encoded()) {
         (Readout::ClassAndPooled(_), TowerInput::Vectors(dim)) => {
             format!("{} ({} class + {pooled} × {dim} pooled)", sizes.dim(), sizes.output)
@@ -121,8 +121,13 @@ fn map_facts(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Fact>
     if let Some(hidden) = text.hidden.or(image.hidden) {
         facts.insert(2, Fact::new("residual MLP", format!("{hidden} wide")));
     }
-    if let Some(beside) = map.config().beside {
-        facts.push(Fact::new("beside it", format!("cca of {} dimensions", beside.text.output())));
+    let config = map.config();
+    if let Some(beside) = &config.beside {
+        let what = match beside.text.linear {
+            Some(width) => format!("cca of {width} dimensions"),
+            None => format!("the towers' own space, weight {}", config.beside_weight),
+        };
+        facts.push(Fact::new("beside it", what));
     }
     if let Some(hubness) = map.hubness() {
         let Restraint { temperature, weight } = hubness.restraint();

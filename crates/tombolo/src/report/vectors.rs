@@ -76,7 +76,7 @@ pub fn text_vectors(
     let (backbone, fingerprint) =
         backbones.text(&part.backbone, part.tower.trained_blocks(), &mut |_| ())?;
     check(part, &fingerprint)?;
-    let dir = backbones.features_dir(&part.backbone, &fingerprint, "tokens");
+    let dir = backbones.features_dir(&part.backbone, &fingerprint, &backbone.cached_as());
     let mut store = FeatureStore::open(&dir, backbone.dim())?;
     let extraction = text_features(texts, &backbone, &mut store, &mut |_| ())?;
     let keys = extraction.keys.into_iter().flatten().collect();

@@ -53,7 +53,7 @@ fn classes_are_of_networks_that_know_some() {
 #[test]
 fn settings_that_leave_nothing_to_train_are_refused() {
     let dir = data();
-    for (setting, hint) in [("text.output=0", "pool_top"), ("map.batch=0", "at least 1")] {
+    for (setting, hint) in [("text.output=0", "needs a backbone"), ("map.batch=0", "at least 1")] {
         let output = run(dir.path(), &[&TRAIN[..], &["--out", "m", "--set", setting]].concat());
         assert_status(&output, 2);
         assert!(err(&output).contains(hint), "{}", err(&output));

@@ -59,6 +59,41 @@ fn a_directory_in_a_public_layout_is_a_model_for_every_command() {
 }
 
 #[test]
+fn a_map_of_ones_own_goes_on_a_jointly_trained_model() {
+    let dir = with_clip();
+    let dir = dir.path();
+    let train = ["train", "map", "csv:captions.csv", "--model", "clip", "--set", "map.epochs=20"];
+    assert_fails(&run(dir, &train), 2, "jointly trained", "--out RUN");
+    let train = [&train[..], &["--out", "mine"]].concat();
+    let preset = run(dir, &[&train[..], &["--preset", "vse++"]].concat());
+    assert_fails(&preset, 2, "--preset", "");
+    let output = run(dir, &train);
+    assert_status(&output, 0);
+    assert!(err(&output).contains("map beside: the space that the towers share"));
+    let features = std::fs::read_dir(dir.join("home/features")).unwrap();
+    assert_eq!(features.count(), 2, "the report reads what training has cached");
+    let report = std::fs::read_to_string(dir.join("mine/report.html")).unwrap();
+    assert!(report.contains("own space, weight"), "the report tells what stands beside");
+
+    let rsum = |model: &str| {
+        let eval = ["eval", "csv:captions.csv", "--split", "val", "--model", model, "--json"];
+        let output = run(dir, &eval);
+        assert_status(&output, 0);
+        serde_json::from_str::<Value>(&out(&output)).unwrap()["rsum"].as_f64().unwrap()
+    };
+    let (alone, mapped) = (rsum("clip"), rsum("mine"));
+    assert!(mapped > alone, "{mapped} with a map, {alone} without");
+
+    assert_status(&run(dir, &["index", "photos", "--model", "mine", "--library", "lib"]), 0);
+    let server = Server::start(dir, &["--library", "lib"]);
+    let found = server.search(serde_json::json!({ "query": "a red square" }));
+    let id = found["hits"][0]["id"].as_str().unwrap();
+    let why = server.get(&format!("/items/{id}/why?query=red"));
+    let cells: Vec<f64> = serde_json::from_value(why.json()["cells"].clone()).unwrap();
+    assert!(cells.contains(&0.0) && cells.contains(&1.0), "its parts differ: {cells:?}");
+}
+
+#[test]
 fn a_server_answers_with_other_architectures() {
     // Those whose files here have no tokenizer take one whose words they have as many of.
     for (layout, tokenizer) in [

@@ -95,7 +95,7 @@ fn place(config: &TowerConfig, network: usize) -> usize {
         TowerInput::Vectors(width) => width,
         TowerInput::Tokens(_) => 0,
     };
-    class + network * 2 * width
+    class + network * config.pooled_of_each() * width
 }
 
 /// So many columns of rows that are `dim` wide.

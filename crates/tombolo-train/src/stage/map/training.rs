@@ -82,6 +82,7 @@ fn training_config(pairs: &TrainingPairs<'_>, settings: &MapSettings) -> MapConf
         image: head(pairs.images.dim()),
         members: 1,
         beside: None,
+        beside_weight: 1.0,
     }
 }
 
