@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::weights::{Init, Scope};
 
 /// y = activation(x·Wᵀ + b).
+#[derive(Clone)]
 pub struct Linear {
     weight: Tensor,
     bias: Tensor,

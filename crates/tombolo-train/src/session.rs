@@ -5,6 +5,7 @@ mod classes;
 mod grouped;
 mod hubs;
 mod pairs;
+pub(crate) mod previous;
 mod scan;
 
 use std::collections::HashMap;

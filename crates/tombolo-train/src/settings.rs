@@ -120,7 +120,7 @@ pub enum MapKind {
     Mlp,
 }
 
-/// What stands beside a map.
+/// What stands beside a trained map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Beside {
@@ -130,9 +130,6 @@ pub enum Beside {
     /// Regularised canonical correlation analysis of the training pairs. What the two get wrong differs, so the mean of their
     /// cosines is better than either.
     Cca,
-    /// The towers' vectors as they are, where they share a space already, as the halves of a jointly trained model do. It counts as is best
-    /// on the validation split.
-    Identity,
 }
 
 impl MapKind {
@@ -203,13 +200,16 @@ pub struct MapSettings {
     pub two_texts: f64,
     /// Share of the averaged weights that is kept at each step.
     pub average: f64,
-    /// What stands beside the map, found anew from the towers' vectors after stage map and after stage joint: `none`, `cca` (beside
-    /// `linear` and `mlp`) or `identity`.
+    /// What stands beside the map, found anew from the towers' vectors after stage map and after stage joint (`linear`, `mlp`).
     #[serde(default)]
     pub beside: Beside,
-    /// Width of what stands beside (`cca`).
+    /// Width of what stands beside.
     #[serde(default)]
     pub beside_dim: usize,
+    /// Whether the map that was there before stands beside the new one too, counting as is best on the validation split: that of the
+    /// run whose towers are kept, or the space that the halves of a jointly trained model share.
+    #[serde(default)]
+    pub previous: bool,
     /// Texts, and photos, of the training split that vectors are held against, to hold hubs back
     /// ([`tombolo_models::map::Hubness`]); 0 leaves hubs as they are.
     #[serde(default)]

@@ -12,7 +12,7 @@ use tombolo_models::pull::Progress;
 
 use crate::error::{Result, TrainError};
 use crate::run::{Event, Logger, PlanFile, RunDir};
-use crate::session::Session;
+use crate::session::{Session, previous};
 use crate::settings::Settings;
 use tombolo_eval::Retrieval;
 
@@ -88,11 +88,11 @@ pub struct Plan<'a> {
 
 impl Plan<'_> {
     /// The run whose parts it starts from.
-    fn start(&self) -> &Path {
+    pub(crate) fn start(&self) -> &Path {
         self.start.as_ref().unwrap_or(&self.out)
     }
 
-    fn trains(&self, stage: Stage) -> bool {
+    pub(crate) fn trains(&self, stage: Stage) -> bool {
         self.stages.contains(&stage)
     }
 }
@@ -125,6 +125,7 @@ pub fn train(
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
     check_classes(plan)?;
+    previous::check(plan)?;
     let mut observer = observer;
     check_backbones(plan, backbones, &mut observer)?;
     let run = RunDir::start(&plan.out, plan.start(), &file, plan.resume, plan.retrain)?;

@@ -68,6 +68,7 @@ impl Standardise {
 
 /// x ↦ unit(W·z + V·gelu(U·z)), z = (x − mean) · scale: a linear layer and a residual MLP beside it, each
 /// of which may be absent.
+#[derive(Clone)]
 pub struct Head {
     config: HeadConfig,
     mean: Tensor,

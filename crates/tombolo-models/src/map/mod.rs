@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tombolo_vectors::EmbeddingMatrix;
 
 pub use closed::{Moments, Pairs};
@@ -29,16 +29,17 @@ const ROWS: usize = 4096;
 /// Takes text vectors and image vectors into the space where they are compared.
 ///
 /// A library keeps raw image vectors, so that another map needs no encoding. A map of several members, or of one with
-/// another beside it, compares by the mean of their cosines: what they give lies side by side. That beside it may count more or
-/// less than a member does.
+/// others beside it, compares by the mean of their cosines: what they give lies side by side. Each of those beside counts by its
+/// weight, where a member counts 1.
+#[derive(Clone)]
 pub struct Map {
     members: Vec<Member>,
-    beside: Option<Member>,
-    beside_weight: f64,
+    beside: Vec<(Member, f64)>,
     hubness: Option<Hubness>,
 }
 
 /// A head for each side.
+#[derive(Clone)]
 struct Member {
     text: Head,
     image: Head,
@@ -54,28 +55,28 @@ pub struct MapConfig {
     /// How many maps of these sizes there are, side by side.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub members: usize,
-    /// The sizes of one of another form beside them, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub beside: Option<MemberConfig>,
-    /// How much that one counts, where a member counts 1.
-    #[serde(default = "once", skip_serializing_if = "is_once")]
-    pub beside_weight: f64,
+    /// The sizes of those of other forms beside them.
+    #[serde(default, deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<BesideConfig>,
 }
 
-/// Sizes of the two heads of one member.
+/// Sizes of the two heads of one beside a map's members.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MemberConfig {
+pub struct BesideConfig {
     /// The text side.
     pub text: HeadConfig,
     /// The image side.
     pub image: HeadConfig,
+    /// How much it counts, where a member counts 1.
+    #[serde(default = "once")]
+    pub weight: f64,
 }
 
 impl MapConfig {
     /// Width of what all heads of a side give.
     fn output(&self) -> usize {
-        let beside = self.beside.as_ref().map_or(0, |beside| beside.text.output());
-        self.members.saturating_mul(self.text.output()).saturating_add(beside)
+        let members = self.members.saturating_mul(self.text.output());
+        self.beside.iter().fold(members, |sum, beside| sum.saturating_add(beside.text.output()))
     }
 
     /// What is wrong with these sizes, if nothing can be mapped by them.
@@ -83,15 +84,14 @@ impl MapConfig {
         if self.members == 0 {
             return Some("members: expected at least 1, found 0".to_owned());
         }
-        if !self.beside_weight.is_finite() || self.beside_weight <= 0.0 {
-            let found = self.beside_weight;
-            return Some(format!("beside_weight: expected a number above 0, found {found}"));
+        let weights = self.beside.iter().map(|beside| beside.weight);
+        if let Some(found) = weights.into_iter().find(|w| !w.is_finite() || *w <= 0.0) {
+            return Some(format!("beside: expected a weight above 0, found {found}"));
         }
-        let beside = self.beside.as_ref().map(|beside| (&beside.text, &beside.image));
-        let sides = [Some((&self.text, &self.image)), beside];
-        let widths =
-            sides.into_iter().flatten().map(|(text, image)| (text.output(), image.output()));
-        let (text, image) = widths.into_iter().find(|(text, image)| text != image)?;
+        let beside = self.beside.iter().map(|beside| (&beside.text, &beside.image));
+        let sides = std::iter::once((&self.text, &self.image)).chain(beside);
+        let mut widths = sides.map(|(text, image)| (text.output(), image.output()));
+        let (text, image) = widths.find(|(text, image)| text != image)?;
         Some(format!("expected heads of one width, found {text} of texts and {image} of images"))
     }
 }
@@ -108,8 +108,18 @@ fn once() -> f64 {
     1.0
 }
 
-fn is_once(weight: &f64) -> bool {
-    *weight == once()
+/// The first maps that had another beside them had one, and recorded it as such.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<BesideConfig>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Beside {
+        One(BesideConfig),
+        Several(Vec<BesideConfig>),
+    }
+    Ok(match Beside::deserialize(from)? {
+        Beside::One(one) => vec![one],
+        Beside::Several(several) => several,
+    })
 }
 
 impl Map {
@@ -119,7 +129,7 @@ impl Map {
     }
 
     fn of(members: Vec<Member>) -> Self {
-        Self { members, beside: None, beside_weight: once(), hubness: None }
+        Self { members, beside: Vec::new(), hubness: None }
     }
 
     /// The map that leaves unit vectors of this width as they are.
@@ -141,21 +151,16 @@ impl Map {
         Self::of(maps.into_iter().flat_map(|map| map.members).collect())
     }
 
-    /// The members of this map, and another of one member beside them, which counts as much as each.
-    ///
-    /// # Panics
-    /// If the other has several.
+    /// What this map is made of, and beside it what the other is made of, which counts as `weight` members do. Neither holds hubs
+    /// back any more.
     #[must_use]
-    pub fn with_beside(self, mut other: Self) -> Self {
-        let beside = other.members.pop();
-        assert!(other.members.is_empty(), "several members beside a map");
+    pub fn with_beside(self, other: &Self, weight: f64) -> Self {
+        let members = other.members.iter().map(|member| (member, 1.0));
+        let parts = members.chain(other.beside.iter().map(|(member, weight)| (member, *weight)));
+        let whole: f64 = parts.clone().map(|(_, weight)| weight).sum();
+        let added = parts.map(|(member, share)| (member.clone(), weight * share / whole));
+        let beside = self.beside.into_iter().chain(added).collect();
         Self { beside, ..Self::of(self.members) }
-    }
-
-    /// The same map, that beside it counting so much, where a member counts 1.
-    #[must_use]
-    pub fn with_beside_weight(self, beside_weight: f64) -> Self {
-        Self { beside_weight, ..self }
     }
 
     /// The same map with hubs held back, or as they are.
@@ -181,17 +186,20 @@ impl Map {
         };
         let members = (0..config.members).map(|i| member(&config.text, &config.image, &prefix(i)));
         let members = members.collect::<Result<_>>()?;
-        let beside = config.beside.as_ref();
-        let beside = beside.map(|sizes| member(&sizes.text, &sizes.image, BESIDE)).transpose()?;
-        Ok(Self { beside, beside_weight: config.beside_weight, ..Self::of(members) })
+        let beside = config.beside.iter().enumerate().map(|(place, sizes)| {
+            Ok((member(&sizes.text, &sizes.image, &prefix_beside(place))?, sizes.weight))
+        });
+        Ok(Self { beside: beside.collect::<Result<_>>()?, ..Self::of(members) })
     }
 
     /// Sizes of both sides.
     pub fn config(&self) -> MapConfig {
-        let MemberConfig { text, image } = self.members[0].config();
-        let beside = self.beside.as_ref().map(Member::config);
-        let (members, beside_weight) = (self.members.len(), self.beside_weight);
-        MapConfig { text, image, members, beside, beside_weight }
+        let (text, image) = self.members[0].sizes();
+        let beside = self.beside.iter().map(|(member, weight)| {
+            let (text, image) = member.sizes();
+            BesideConfig { text, image, weight: *weight }
+        });
+        MapConfig { text, image, members: self.members.len(), beside: beside.collect() }
     }
 
     /// The text side, of the first member.
@@ -250,8 +258,8 @@ impl Map {
         for (place, member) in self.members.iter().enumerate() {
             member.export(&prefix(place), &mut tensors)?;
         }
-        if let Some(beside) = &self.beside {
-            beside.export(BESIDE, &mut tensors)?;
+        for (place, (member, _)) in self.beside.iter().enumerate() {
+            member.export(&prefix_beside(place), &mut tensors)?;
         }
         let config = serde_json::to_string(&self.config()).expect("sizes are always JSON");
         let mut metadata = BTreeMap::from([
@@ -306,7 +314,7 @@ impl Map {
     /// What the vectors of each head are multiplied by, so that the product of those of two sides is the mean of the heads' cosines.
     fn shares(&self) -> Vec<f64> {
         let weights = self.members.iter().map(|_| 1.0);
-        let weights = weights.chain(self.beside.as_ref().map(|_| self.beside_weight));
+        let weights = weights.chain(self.beside.iter().map(|(_, weight)| *weight));
         let whole: f64 = weights.clone().sum();
         weights.map(|weight| (weight / whole).sqrt()).collect()
     }
@@ -316,7 +324,8 @@ impl Map {
         side: impl Fn(&Member) -> &Head,
         vectors: &EmbeddingMatrix,
     ) -> Result<EmbeddingMatrix> {
-        let heads: Vec<&Head> = self.members.iter().chain(&self.beside).map(side).collect();
+        let beside = self.beside.iter().map(|(member, _)| member);
+        let heads: Vec<&Head> = self.members.iter().chain(beside).map(side).collect();
         let shares = self.shares();
         let dim = self.config().output();
         let mut out = Vec::with_capacity(vectors.len() * dim);
@@ -338,8 +347,8 @@ impl Map {
 }
 
 impl Member {
-    fn config(&self) -> MemberConfig {
-        MemberConfig { text: self.text.config().clone(), image: self.image.config().clone() }
+    fn sizes(&self) -> (HeadConfig, HeadConfig) {
+        (self.text.config().clone(), self.image.config().clone())
     }
 
     fn export(&self, prefix: &str, out: &mut BTreeMap<String, HostTensor>) -> Result<()> {
@@ -356,8 +365,13 @@ fn prefix(member: usize) -> String {
     }
 }
 
-/// What the names of the tensors of the member beside begin with.
-const BESIDE: &str = "beside.";
+/// And those of one beside the members.
+fn prefix_beside(place: usize) -> String {
+    match place {
+        0 => "beside.".to_owned(),
+        _ => format!("beside.{place}."),
+    }
+}
 
 /// A tensor's values in the host's memory.
 pub(crate) fn host(tensor: &Tensor) -> Result<HostTensor> {
@@ -374,8 +388,7 @@ mod tests {
 
     fn map(seed: u64) -> Map {
         let head = HeadConfig { input: DIM, linear: Some(4), hidden: Some(8) };
-        let (text, image, beside) = (head.clone(), head, None);
-        let config = MapConfig { text, image, members: 1, beside, beside_weight: 1.0 };
+        let config = MapConfig { text: head.clone(), image: head, members: 1, beside: Vec::new() };
         Map::from_weights(&config, &Weights::trainable(seed, &Device::Cpu)).unwrap()
     }
 
@@ -399,20 +412,26 @@ mod tests {
         assert_eq!((read.config().members, read.dim()), (2, 8));
         assert!((cosine(&read) - mean).abs() < 1e-6);
 
-        let other = Map::identity(DIM, &Device::Cpu).unwrap();
-        let mean = (cosine(&map(1)) + cosine(&other)) / 2.0;
-        map(1).with_beside(other).save(&path, ["t", "i"], Precision::F32).unwrap();
+        let own = Map::identity(DIM, &Device::Cpu).unwrap();
+        let with_two = map(1).with_beside(&map(2), 1.0).with_beside(&own, 3.0);
+        let mean = (cosine(&map(1)) + cosine(&map(2)) + 3.0 * cosine(&own)) / 5.0;
+        with_two.save(&path, ["t", "i"], Precision::F32).unwrap();
         let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
-        assert_eq!(read.dim(), 4 + DIM);
+        assert_eq!(read.dim(), 4 + 4 + DIM);
         assert!((cosine(&read) - mean).abs() < 1e-6);
 
-        let heavier = read.with_beside_weight(3.0);
-        let other = Map::identity(DIM, &Device::Cpu).unwrap();
-        let mean = (cosine(&map(1)) + 3.0 * cosine(&other)) / 4.0;
-        heavier.save(&path, ["t", "i"], Precision::F32).unwrap();
-        let (read, _) = Map::load(&path, &Device::Cpu).unwrap();
-        assert_eq!(read.config().beside_weight, 3.0);
-        assert!((cosine(&read) - mean).abs() < 1e-6);
+        let other = map(3).with_beside(&read, 0.5);
+        let mean = (cosine(&map(3)) + 0.5 * mean) / 1.5;
+        assert!((cosine(&other) - mean).abs() < 1e-6, "all of a map counts so much");
+    }
+
+    #[test]
+    fn a_map_that_records_one_beside_it_and_no_weight_is_read() {
+        let config = map(1).with_beside(&map(2), 1.0).config();
+        let mut recorded = serde_json::to_value(&config).unwrap();
+        recorded["beside"] = recorded["beside"][0].clone();
+        recorded["beside"].as_object_mut().unwrap().remove("weight");
+        assert_eq!(serde_json::from_value::<MapConfig>(recorded).unwrap(), config);
     }
 
     #[test]

@@ -16,15 +16,11 @@ use crate::calibration;
 use crate::curriculum::Lesson;
 use crate::error::{Result, TrainError};
 use crate::joined::Joined;
-use crate::run::Event;
 use crate::settings::{Beside, MapKind, MapSettings};
 use crate::stage::map::TrainingPairs;
 use crate::stage::{joint, map};
 use crate::train::Stage;
 use crate::views::Views;
-
-/// What is tried as the weight of the towers' own space beside a map.
-const WEIGHTS_OF_IDENTITY: [f64; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
 impl Session<'_> {
     /// Finds a map of the towers' vectors.
@@ -56,6 +52,7 @@ impl Session<'_> {
         let chosen = regularisation.map(|share| format!(", regularisation {share}"));
         self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
         let (map, beside) = self.with_form_beside(map, &task)?;
+        let map = if settings.previous { self.with_previous(map, &task)? } else { map };
         if let Some(share) = regularisation.or(beside) {
             record(&mut self.model.training, share);
         }
@@ -85,7 +82,7 @@ impl Session<'_> {
         let sizes = joint::Sizes {
             text: text.tower.clone(),
             image: image.tower.clone(),
-            map: MapConfig { beside: None, beside_weight: 1.0, ..map.config() },
+            map: MapConfig { beside: Vec::new(), ..map.config() },
         };
         let read = |part: &str| safetensors::read(&dir.join(format!("{part}.safetensors")));
         let parts =
@@ -144,49 +141,19 @@ impl Session<'_> {
         Ok(validation)
     }
 
-    /// A map with what the settings ask for beside it, and the regularisation of that.
+    /// A trained map with what the settings ask for beside it, and the regularisation of that.
     fn with_form_beside(&mut self, map: Map, task: &map::Task<'_>) -> Result<(Map, Option<f64>)> {
-        match task.settings.beside {
-            Beside::Cca if task.settings.kind.is_trained() => self.with_cca_beside(map, task),
-            Beside::Identity => Ok((self.with_identity_beside(map, task)?, None)),
-            Beside::None | Beside::Cca => Ok((map, None)),
-        }
-    }
-
-    fn with_cca_beside(&mut self, map: Map, task: &map::Task<'_>) -> Result<(Map, Option<f64>)> {
         let settings = task.settings;
+        if settings.beside == Beside::None || !settings.kind.is_trained() {
+            return Ok((map, None));
+        }
         let settings =
             MapSettings { kind: MapKind::Cca, dim: settings.beside_dim, ..settings.clone() };
         let task = map::Task { settings: &settings, ..*task };
         self.begin("map beside".to_owned(), task.pairs.steps(&settings, self.settings.seed));
         let map::Found { map: beside, regularisation } = map::train(&task, &mut self.context())?;
         self.end(format!("map beside: cca of {} dimensions", settings.dim));
-        Ok((map.with_beside(beside), regularisation))
-    }
-
-    /// A map with the towers' own space beside it, which counts as is best on the validation split.
-    fn with_identity_beside(&mut self, map: Map, task: &map::Task<'_>) -> Result<Map> {
-        let (texts, images) = (task.pairs.texts.dim(), task.pairs.images.dim());
-        if texts != images {
-            let reason = format!(
-                "identity: expected towers that share a space, found {texts} components of texts and {images} of images"
-            );
-            return Err(TrainError::InvalidSetting { key: "map.beside".to_owned(), reason });
-        }
-        self.begin("map beside".to_owned(), WEIGHTS_OF_IDENTITY.len());
-        let mut map = map.with_beside(Map::identity(texts, task.device)?);
-        let mut best: Option<(f64, f64)> = None;
-        for (done, weight) in (1..).zip(WEIGHTS_OF_IDENTITY) {
-            map = map.with_beside_weight(weight);
-            let Some(recalls) = (task.validate)(&map)? else { break };
-            if best.is_none_or(|(_, most)| recalls > most) {
-                best = Some((weight, recalls));
-            }
-            self.logger.event(Event::Advance { done, loss: None });
-        }
-        let weight = best.map_or(1.0, |(weight, _)| weight);
-        self.end(format!("map beside: the space that the towers share, weight {weight}"));
-        Ok(map.with_beside_weight(weight))
+        Ok((map.with_beside(&beside, 1.0), regularisation))
     }
 
     /// Saves a map that was found, with what it reaches on the validation split.

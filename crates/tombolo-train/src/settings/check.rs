@@ -40,6 +40,12 @@ impl Settings {
         if self.map.beside == Beside::Cca && self.map.beside_dim == 0 {
             return Err(invalid("map.beside_dim", "expected at least 1, found 0"));
         }
+        if self.map.previous && stages.contains(&Stage::Joint) {
+            return Err(invalid(
+                "map.previous",
+                "expected false with stage joint, which moves the towers",
+            ));
+        }
         self.scan.check()?;
         if self.map.members > 1 && !self.map.kind.is_trained() {
             return Err(invalid("map.members", "expected 1: a closed form is the same every time"));

@@ -71,6 +71,7 @@ impl Settings {
             average: 0.99,
             beside: Beside::Cca,
             beside_dim: 256,
+            previous: false,
             querybank: 4_000,
         };
         let joint =

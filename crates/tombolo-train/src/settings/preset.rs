@@ -82,7 +82,7 @@ impl Settings {
     }
 
     /// A map of one's own on a jointly trained model, called as a backbone is: its halves stay as they are, and the space that they
-    /// share stands beside the map, with the weight that is best on the validation split.
+    /// share stands beside the map.
     pub fn on_joint(model: &str) -> Self {
         let photos = Self::photos();
         let half = |of: StageSettings| StageSettings {
@@ -92,7 +92,7 @@ impl Settings {
             epochs: 0,
             ..of
         };
-        let map = MapSettings { beside: Beside::Identity, ..photos.map };
+        let map = MapSettings { previous: true, ..photos.map };
         Self { text: half(photos.text), image: half(photos.image), map, ..photos }
     }
 

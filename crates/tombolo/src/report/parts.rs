@@ -5,7 +5,7 @@ use std::path::Path;
 use tombolo_models::backbones::{WORDS, text_model};
 use tombolo_models::catalogue::Entry;
 use tombolo_models::checkpoint::{self, CheckpointError};
-use tombolo_models::map::Restraint;
+use tombolo_models::map::{BesideConfig, Restraint};
 use tombolo_models::model::{Model, TowerFile};
 use tombolo_models::tower::{EncoderKind, Readout, TailConfig, TowerConfig, TowerInput};
 use tombolo_train::run::PlanFile;
@@ -122,12 +122,12 @@ fn map_facts(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Fact>
         facts.insert(2, Fact::new("residual MLP", format!("{hidden} wide")));
     }
     let config = map.config();
-    if let Some(beside) = &config.beside {
-        let what = match beside.text.linear {
-            Some(width) => format!("cca of {width} dimensions"),
-            None => format!("the towers' own space, weight {}", config.beside_weight),
+    for BesideConfig { text, weight, .. } in &config.beside {
+        let what = match text.linear {
+            Some(width) => format!("another of {width} dimensions"),
+            None => "the towers' own space".to_owned(),
         };
-        facts.push(Fact::new("beside it", what));
+        facts.push(Fact::new("beside it", format!("{what}, weight {weight}")));
     }
     if let Some(hubness) = map.hubness() {
         let Restraint { temperature, weight } = hubness.restraint();

@@ -43,6 +43,34 @@ fn stages_are_named_once() {
 }
 
 #[test]
+fn the_map_before_stands_beside_a_new_one_of_the_same_towers() {
+    let dir = copy_of_trained();
+    let train = ["train", "csv:captions.csv", "--config", "settings.toml"];
+    let previous = ["--set", "map.previous=true"];
+    let map = ["--stages", "map", "--model", "model", "--out", "both", "--set", "map.pairs=8"];
+    let output = run(dir.path(), &[&train[..], &map, &previous].concat());
+    assert_status(&output, 0);
+    assert!(err(&output).contains("the map before"), "{}", err(&output));
+    let map = |run: &str| {
+        let path = dir.path().join(run).join("map.safetensors");
+        tombolo_models::map::Map::load(&path, &candle_core::Device::Cpu).unwrap().0
+    };
+    let (before, both) = (map("model"), map("both"));
+    let beside = both.config().beside;
+    assert_eq!(beside.len(), 1);
+    assert_eq!((&beside[0].text, both.dim()), (&before.config().text, 2 * before.dim()));
+    let eval = ["eval", "csv:captions.csv", "--split", "val", "--model", "both"];
+    assert_status(&run(dir.path(), &eval), 0);
+
+    for stages in ["text,map", "text,image,map", "joint"] {
+        let other = ["--stages", stages, "--model", "model", "--out", "other"];
+        let output = run(dir.path(), &[&train[..], &other, &previous].concat());
+        assert_fails(&output, 2, "map.previous", "");
+        assert!(!dir.path().join("other.partial").exists());
+    }
+}
+
+#[test]
 fn classes_are_of_networks_that_know_some() {
     let dir = copy_of_trained();
     let map = ["train", "map", "csv:captions.csv", "--config", "settings.toml", "--model", "model"];

@@ -81,8 +81,7 @@ fn training_config(pairs: &TrainingPairs<'_>, settings: &MapSettings) -> MapConf
         text: head(pairs.texts.dim()),
         image: head(pairs.images.dim()),
         members: 1,
-        beside: None,
-        beside_weight: 1.0,
+        beside: Vec::new(),
     }
 }
 
