@@ -110,7 +110,7 @@ impl Backbones {
     }
 
     fn warnings(&self, network: &str, progress: OnProgress<'_>) -> Result<Vec<String>> {
-        let (dir, _) = self.place(network, progress)?;
+        let dir = self.dir(network, progress)?;
         if let Some(joint) = Joint::find(&dir)? {
             return Ok(joint.warnings());
         }
@@ -235,10 +235,23 @@ impl Backbones {
     /// The jointly trained model of a name, and the fingerprint of its vectors.
     fn shared(&self, name: &str, progress: OnProgress<'_>) -> Result<(Joint, String)> {
         let (dir, fingerprint) = self.place(name, progress)?;
-        Ok((Joint::open(&dir)?, format!("{fingerprint}{SHARED}")))
+        let joint = match Layout::of(&dir) {
+            Some(_) => Joint::find(&dir)?,
+            None => None,
+        };
+        let joint = joint.ok_or_else(|| ModelError::NotShared { name: name.to_owned() })?;
+        Ok((joint, format!("{fingerprint}{SHARED}")))
     }
 
-    /// Where the model of a name is, and its fingerprint.
+    /// Where the model of a name is.
+    fn dir(&self, name: &str, progress: OnProgress<'_>) -> Result<PathBuf> {
+        match name.strip_prefix(DIR) {
+            Some(dir) => Ok(dir.into()),
+            None => Ok(self.installed(name, progress)?.dir),
+        }
+    }
+
+    /// The same, and its fingerprint.
     fn place(&self, name: &str, progress: OnProgress<'_>) -> Result<(PathBuf, String)> {
         let Some(dir) = name.strip_prefix(DIR).map(PathBuf::from) else {
             let installed = self.installed(name, progress)?;
@@ -317,7 +330,7 @@ fn trainable(name: &str, found: usize) -> Result<(&str, Variant)> {
 
 /// The model that a text backbone's name, perhaps with what is read of it, speaks of.
 pub fn text_model(name: &str) -> &str {
-    layered(without(name, SHARED).0).0
+    name.strip_suffix(SHARED).unwrap_or_else(|| layered(name).0)
 }
 
 /// `NAME@LAYER,…`, taken apart.
@@ -358,7 +371,7 @@ mod tests {
         assert_eq!((base, variant.size), ("efficientnet-lite0", 320));
         assert_eq!(layered("all-minilm-l6-v2@0,6"), ("all-minilm-l6-v2", Some(vec![0, 6])));
         assert_eq!(layered("hf:a/b@main"), ("hf:a/b@main", None));
-        assert_eq!(text_model("hf:a/b@main@shared"), "hf:a/b@main");
+        assert_eq!(text_model("hf:a/b@2024@shared"), "hf:a/b@2024");
         assert_eq!(text_model("words"), "words");
     }
 

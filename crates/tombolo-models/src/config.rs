@@ -118,6 +118,12 @@ impl Fields {
         serde_json::from_value(Value::Object(merged))
     }
 
+    /// The same without these.
+    fn without(mut self, names: &[String]) -> Self {
+        names.iter().for_each(|name| drop(self.given.remove(name)));
+        self
+    }
+
     /// Names of fields that nothing here knows: what they ask for is not done.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         let names = self.given.keys().map(String::as_str);
@@ -135,6 +141,8 @@ pub(crate) struct Config {
     path: PathBuf,
     kind: &'static str,
     fields: Fields,
+    /// Names of fields that nothing here knows.
+    unknown: Vec<String>,
 }
 
 impl Config {
@@ -149,12 +157,16 @@ impl Config {
         match kinds.iter().find(|(kind, _)| *kind == found) {
             Some((kind, defaults)) => {
                 let fields = Fields::new(defaults, given);
-                Ok(Self { path, kind, fields })
+                let unknown: Vec<String> = fields.unknown().map(str::to_owned).collect();
+                let fields = fields.without(&unknown);
+                Ok(Self { path, kind, fields, unknown })
             }
             None => {
                 let known: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
                 let known = known.join(", ");
-                let reason = format!("model_type: expected one of {known}, found `{found}`");
+                let reason = format!(
+                    "model_type: expected one of {known}, or a jointly trained model, found `{found}`"
+                );
                 Err(ModelError::Settings { path, reason })
             }
         }
@@ -180,7 +192,7 @@ impl Config {
 
     /// What the user should be told: fields that nothing here knows.
     pub fn warnings(&self) -> Vec<String> {
-        self.fields.unknown().map(|field| not_followed(&self.path, field)).collect()
+        self.unknown.iter().map(|field| not_followed(&self.path, field)).collect()
     }
 }
 
@@ -208,8 +220,10 @@ mod tests {
     #[test]
     fn fields_that_nothing_knows_are_told() {
         let config = json!({ "model_type": "bert", "hidden_size": 64, "rotary": true, "torch_dtype": "float32" });
-        let told = read(config).unwrap().warnings();
+        let config = read(config).unwrap();
+        let told = config.warnings();
         assert!(told.len() == 1 && told[0].contains("`rotary`"), "{told:?}");
+        assert!(config.values::<Value>().unwrap()["rotary"].is_null(), "nor followed");
     }
 
     #[test]

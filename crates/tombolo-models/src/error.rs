@@ -146,6 +146,12 @@ pub enum ModelError {
         /// The directory.
         path: PathBuf,
     },
+    /// What has no shared space was asked for its vectors there.
+    #[error("{name}@shared: {name} is no jointly trained model")]
+    NotShared {
+        /// The name.
+        name: String,
+    },
     /// The parts of a run do not belong together.
     #[error(
         "{path}: the map joins {part} tower {expected}, but the run holds {part} tower {found}",
@@ -220,6 +226,9 @@ impl ModelError {
                         .into(),
                 )
             }
+            Self::NotShared { .. } => Some(
+                "leave out @shared: a network of one modality has vectors of its own alone".into(),
+            ),
             Self::NoTokenizer { .. } => Some(
                 "put the model's tokenizer.json beside its weights; a SentencePiece file becomes one with \
                  AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) of transformers"
@@ -229,7 +238,7 @@ impl ModelError {
                 Some("put the weights beside config.json, or `tombolo pull` the model again".into())
             }
             Self::Architecture { .. } => Some(
-                "only models of these architectures can be used as a whole; ViT, DINOv2 and BERT are backbones, as \
+                "only models of these architectures can be used as a whole; ViT, DINOv2, BERT and RoBERTa are backbones, as \
                  in `--set image.backbone=hf:OWNER/NAME`"
                     .into(),
             ),

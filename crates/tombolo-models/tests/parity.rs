@@ -90,6 +90,25 @@ fn the_norms_of_the_first_checkpoints_are_read_under_their_old_names() {
 }
 
 #[test]
+fn a_network_with_a_head_and_one_of_pytorch_are_read() {
+    let (folder, dir) = (tempfile::tempdir().unwrap(), golden("bert/roberta"));
+    std::fs::copy(dir.join("config.json"), folder.path().join("config.json")).unwrap();
+    let tensors = safetensors::read(&dir.join("model.safetensors")).unwrap().into_iter();
+    let mut tensors: Tensors =
+        tensors.map(|(name, tensor)| (format!("roberta.{name}"), tensor)).collect();
+    tensors.insert("lm_head.bias".into(), HostTensor { shape: vec![1], data: vec![0.0] });
+    write_model(folder.path(), &tensors);
+    check_bert_of(folder.path(), &dir);
+    // As transformers writes a network in several files.
+    let (whole, part) = ("model.safetensors", "model-00001-of-00001.safetensors");
+    std::fs::rename(folder.path().join(whole), folder.path().join(part)).unwrap();
+    let map: serde_json::Map<_, _> = tensors.keys().map(|n| (n.clone(), part.into())).collect();
+    let index = serde_json::json!({ "weight_map": map }).to_string();
+    std::fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
+    check_bert_of(folder.path(), &dir);
+}
+
+#[test]
 fn bert_gives_a_text_in_a_batch_the_vectors_that_it_has_alone() {
     let bert = Bert::load(&golden("bert/tiny"), &Device::Cpu).unwrap();
     let (short, long) = (vec![3u32, 5], vec![7u32, 9, 11, 13, 2]);
@@ -230,6 +249,8 @@ fn backbones_that_are_no_network_or_half_of_one_are_refused_by_name() {
     assert!(with_field("bert/tiny", "num_hidden_layers", 1, bert).contains("encoder.layer.1"));
     let said = with_field("bert/tiny", "hidden_act", "relu", bert);
     assert!(said.contains("hidden_act") && said.contains("`relu`"), "{said}");
+    let said = with_field("bert/tiny", "is_decoder", true, bert);
+    assert!(said.contains("is_decoder"), "{said}");
     let said = with_field("bert/tiny", "model_type", "mpnet", bert);
     assert!(said.contains("one of bert, roberta") && said.contains("`mpnet`"), "{said}");
 }

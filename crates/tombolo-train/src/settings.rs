@@ -206,8 +206,8 @@ pub struct MapSettings {
     /// Width of what stands beside.
     #[serde(default)]
     pub beside_dim: usize,
-    /// Whether the map that was there before stands beside the new one too, counting as is best on the validation split: that of the
-    /// run whose towers are kept, or the space that the halves of a jointly trained model share.
+    /// Whether the map that was there before stands beside the new one too, for as much of a score as is best on the validation
+    /// split: that of the run whose towers are kept, or the space that the halves of a jointly trained model share.
     #[serde(default)]
     pub previous: bool,
     /// Texts, and photos, of the training split that vectors are held against, to hold hubs back

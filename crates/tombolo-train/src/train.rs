@@ -125,7 +125,7 @@ pub fn train(
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
     check_classes(plan)?;
-    previous::check(plan)?;
+    previous::check(plan, &backbones.device)?;
     let mut observer = observer;
     check_backbones(plan, backbones, &mut observer)?;
     let run = RunDir::start(&plan.out, plan.start(), &file, plan.resume, plan.retrain)?;

@@ -176,11 +176,15 @@ impl ImageBackbone {
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub(crate) fn parts(&self, picture: &[f32], side: usize) -> Result<Option<EmbeddingMatrix>> {
+    pub(crate) fn shared_windows(
+        &self,
+        picture: &[f32],
+        side: usize,
+    ) -> Result<Option<EmbeddingMatrix>> {
         match &self.networks[..] {
             [Network::Shared(half)] => {
                 let first = &picture[..self.preprocessing.views[0].len()];
-                Ok(Some(half.parts(first, side)?))
+                Ok(Some(half.windows(first, side)?))
             }
             _ => Ok(None),
         }

@@ -1,6 +1,7 @@
 //! The map that joins the two spaces: closed forms in seconds, or a head trained by a stage.
 
 mod closed;
+mod config;
 mod head;
 mod hubness;
 
@@ -8,10 +9,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use serde::{Deserialize, Deserializer, Serialize};
 use tombolo_vectors::EmbeddingMatrix;
 
 pub use closed::{Moments, Pairs};
+pub use config::{BesideConfig, MapConfig};
 pub use head::{Head, HeadConfig, Standardise};
 pub use hubness::{BANKS, Hubness, Restraint};
 
@@ -45,83 +46,6 @@ struct Member {
     image: Head,
 }
 
-/// Sizes of a map's two heads, as `map.safetensors` records them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MapConfig {
-    /// The text side.
-    pub text: HeadConfig,
-    /// The image side.
-    pub image: HeadConfig,
-    /// How many maps of these sizes there are, side by side.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub members: usize,
-    /// The sizes of those of other forms beside them.
-    #[serde(default, deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
-    pub beside: Vec<BesideConfig>,
-}
-
-/// Sizes of the two heads of one beside a map's members.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BesideConfig {
-    /// The text side.
-    pub text: HeadConfig,
-    /// The image side.
-    pub image: HeadConfig,
-    /// How much it counts, where a member counts 1.
-    #[serde(default = "once")]
-    pub weight: f64,
-}
-
-impl MapConfig {
-    /// Width of what all heads of a side give.
-    fn output(&self) -> usize {
-        let members = self.members.saturating_mul(self.text.output());
-        self.beside.iter().fold(members, |sum, beside| sum.saturating_add(beside.text.output()))
-    }
-
-    /// What is wrong with these sizes, if nothing can be mapped by them.
-    fn fault(&self) -> Option<String> {
-        if self.members == 0 {
-            return Some("members: expected at least 1, found 0".to_owned());
-        }
-        let weights = self.beside.iter().map(|beside| beside.weight);
-        if let Some(found) = weights.into_iter().find(|w| !w.is_finite() || *w <= 0.0) {
-            return Some(format!("beside: expected a weight above 0, found {found}"));
-        }
-        let beside = self.beside.iter().map(|beside| (&beside.text, &beside.image));
-        let sides = std::iter::once((&self.text, &self.image)).chain(beside);
-        let mut widths = sides.map(|(text, image)| (text.output(), image.output()));
-        let (text, image) = widths.find(|(text, image)| text != image)?;
-        Some(format!("expected heads of one width, found {text} of texts and {image} of images"))
-    }
-}
-
-fn one() -> usize {
-    1
-}
-
-fn is_one(members: &usize) -> bool {
-    *members == 1
-}
-
-fn once() -> f64 {
-    1.0
-}
-
-/// The first maps that had another beside them had one, and recorded it as such.
-fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<BesideConfig>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Beside {
-        One(BesideConfig),
-        Several(Vec<BesideConfig>),
-    }
-    Ok(match Beside::deserialize(from)? {
-        Beside::One(one) => vec![one],
-        Beside::Several(several) => several,
-    })
-}
-
 impl Map {
     /// Joins two heads.
     pub fn new(text: Head, image: Head) -> Self {
@@ -151,14 +75,23 @@ impl Map {
         Self::of(maps.into_iter().flat_map(|map| map.members).collect())
     }
 
+    /// What all that it is made of counts, where a member counts 1.
+    pub fn weight(&self) -> f64 {
+        self.parts().map(|(_, weight)| weight).sum()
+    }
+
+    /// What it is made of, and how much each counts.
+    fn parts(&self) -> impl Iterator<Item = (&Member, f64)> {
+        let members = self.members.iter().map(|member| (member, 1.0));
+        members.chain(self.beside.iter().map(|(member, weight)| (member, *weight)))
+    }
+
     /// What this map is made of, and beside it what the other is made of, which counts as `weight` members do. Neither holds hubs
     /// back any more.
     #[must_use]
     pub fn with_beside(self, other: &Self, weight: f64) -> Self {
-        let members = other.members.iter().map(|member| (member, 1.0));
-        let parts = members.chain(other.beside.iter().map(|(member, weight)| (member, *weight)));
-        let whole: f64 = parts.clone().map(|(_, weight)| weight).sum();
-        let added = parts.map(|(member, share)| (member.clone(), weight * share / whole));
+        let whole = other.weight();
+        let added = other.parts().map(|(part, share)| (part.clone(), weight * share / whole));
         let beside = self.beside.into_iter().chain(added).collect();
         Self { beside, ..Self::of(self.members) }
     }
@@ -313,10 +246,8 @@ impl Map {
 
     /// What the vectors of each head are multiplied by, so that the product of those of two sides is the mean of the heads' cosines.
     fn shares(&self) -> Vec<f64> {
-        let weights = self.members.iter().map(|_| 1.0);
-        let weights = weights.chain(self.beside.iter().map(|(_, weight)| *weight));
-        let whole: f64 = weights.clone().sum();
-        weights.map(|weight| (weight / whole).sqrt()).collect()
+        let whole = self.weight();
+        self.parts().map(|(_, weight)| (weight / whole).sqrt()).collect()
     }
 
     fn apply(
@@ -324,8 +255,7 @@ impl Map {
         side: impl Fn(&Member) -> &Head,
         vectors: &EmbeddingMatrix,
     ) -> Result<EmbeddingMatrix> {
-        let beside = self.beside.iter().map(|(member, _)| member);
-        let heads: Vec<&Head> = self.members.iter().chain(beside).map(side).collect();
+        let heads: Vec<&Head> = self.parts().map(|(part, _)| side(part)).collect();
         let shares = self.shares();
         let dim = self.config().output();
         let mut out = Vec::with_capacity(vectors.len() * dim);

@@ -129,13 +129,13 @@ impl ImageTower {
             Images::Trained(parts) => (&parts.0, &parts.1),
             Images::Joint(half) => return half.windows(&picture, WINDOWS),
         };
-        if let Some(parts) = backbone.parts(&picture, WINDOWS)? {
+        if let Some(windows) = backbone.shared_windows(&picture, WINDOWS)? {
             let values = rounded(&Tensor::from_slice(
-                parts.as_slice(),
-                (parts.len(), parts.dim()),
+                windows.as_slice(),
+                (windows.len(), windows.dim()),
                 tower.device(),
             )?)?;
-            let lengths = vec![1; parts.len()];
+            let lengths = vec![1; windows.len()];
             return self.rows(&tower.forward(&Sequences { values, lengths })?);
         }
         let cells = rounded(&backbone.forward(&[picture])?.flatten(0, 1)?)?;

@@ -22,7 +22,7 @@ const BERT: &str = "bert";
 const OF_BERT: &str = r#"{
     "vocab_size": 30522, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072, "hidden_act": "gelu", "max_position_embeddings": 512, "type_vocab_size": 2,
-    "layer_norm_eps": 1e-12, "pad_token_id": 0, "classifier_dropout": null, "directionality": "bidi",
+    "layer_norm_eps": 1e-12, "pad_token_id": 0, "is_decoder": false, "classifier_dropout": null, "directionality": "bidi",
     "pooler_fc_size": 768, "pooler_num_attention_heads": 12, "pooler_num_fc_layers": 3,
     "pooler_size_per_head": 128, "pooler_type": "first_token_transform"
 }"#;
@@ -30,7 +30,7 @@ const OF_BERT: &str = r#"{
 const OF_ROBERTA: &str = r#"{
     "vocab_size": 50265, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
     "intermediate_size": 3072, "hidden_act": "gelu", "max_position_embeddings": 512, "type_vocab_size": 2,
-    "layer_norm_eps": 1e-12, "pad_token_id": 1, "classifier_dropout": null, "output_past": true
+    "layer_norm_eps": 1e-12, "pad_token_id": 1, "is_decoder": false, "classifier_dropout": null, "output_past": true
 }"#;
 
 /// Sizes of a BERT, as `config.json` has them.
@@ -63,17 +63,20 @@ impl BertConfig {
     /// If it cannot be read, is of another kind of network, or makes none.
     pub(super) fn read(dir: &Path) -> Result<(Self, usize)> {
         #[derive(Deserialize)]
-        struct Padding {
+        struct Others {
             pad_token_id: usize,
+            is_decoder: bool,
         }
         let file = Config::read(dir, &KINDS)?;
         let config: Self = file.values()?;
-        if let Some(fault) = config.fault() {
+        let Others { pad_token_id, is_decoder } = file.values()?;
+        let decodes = is_decoder.then(|| "is_decoder: expected false, found true".to_owned());
+        if let Some(fault) = config.fault().or(decodes) {
             return Err(file.refused(fault));
         }
         let first = match file.kind() {
             BERT => 0,
-            _ => first_of_roberta(file.values::<Padding>()?.pad_token_id),
+            _ => first_of_roberta(pad_token_id),
         };
         Ok((config, first))
     }

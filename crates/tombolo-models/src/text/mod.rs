@@ -49,7 +49,11 @@ impl TextBackbone {
     pub fn bert(dir: &Path, device: &Device) -> Result<Self> {
         let network = Bert::load(dir, device)?;
         let longest = LONGEST.min(network.longest());
-        let tokenizer = Box::new(Tokenizer::load(&dir.join("tokenizer.json"), longest)?);
+        let file = dir.join("tokenizer.json");
+        if !file.exists() {
+            return Err(ModelError::NoTokenizer { path: dir.into() });
+        }
+        let tokenizer = Box::new(Tokenizer::load(&file, longest)?);
         let network = Network::Bert { network: Box::new(network), tokenizer };
         Ok(Self::of(network, device))
     }

@@ -239,6 +239,7 @@ impl Tower {
         let (Some(top), TowerInput::Vectors(dim)) = (top, self.config.encoded()) else {
             return class.map_or_else(|| self.nothing(sequences), Ok);
         };
+        // The kernel gives a mean and the largest values of each segment; of none of these the mean alone is kept.
         let pooled = pool(sequences, &self.config.segments, top.max(1), self.pooling.as_ref())?;
         let parts = (0..pooled.dim(D::Minus1)? / dim).step_by(2 / self.config.pooled_of_each());
         let parts = parts.map(|part| Ok(unit_norm(&pooled.narrow(1, part * dim, dim)?)?));

@@ -221,6 +221,6 @@ impl JointImages {
     /// # Errors
     /// If a tensor operation fails.
     pub fn windows(&self, picture: &[f32], side: usize) -> Result<EmbeddingMatrix> {
-        self.half.parts(picture, side)
+        self.half.windows(picture, side)
     }
 }

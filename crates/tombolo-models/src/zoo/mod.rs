@@ -122,7 +122,7 @@ pub trait ImageHalf: Send + Sync {
     ///
     /// # Errors
     /// If a tensor operation fails.
-    fn parts(&self, picture: &[f32], side: usize) -> Result<EmbeddingMatrix> {
+    fn windows(&self, picture: &[f32], side: usize) -> Result<EmbeddingMatrix> {
         let located = self.located(&[picture])?.flatten_all()?.to_vec1::<f32>()?;
         let Grid { side: own, .. } = self.grid();
         let dim = self.dim();

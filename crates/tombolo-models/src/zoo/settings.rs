@@ -90,11 +90,11 @@ impl Settings {
     /// A section with its defaults.
     fn fields(&self, name: &str) -> Fields {
         let section = self.architecture.sections.iter().find(|(section, _)| *section == name);
-        Fields::new(section.map_or("{}", |(_, defaults)| *defaults), self.given(name))
+        Fields::new(section.map_or("{}", |(_, defaults)| *defaults), self.written(name))
     }
 
     /// What the file says of a section; `NAME_dict`, which some old files have, comes over `NAME`.
-    fn given(&self, name: &str) -> Map<String, Value> {
+    fn written(&self, name: &str) -> Map<String, Value> {
         if name.is_empty() {
             return self.config.as_object().cloned().unwrap_or_default();
         }

@@ -10,7 +10,7 @@ use crate::joined::Joined;
 use crate::run::Event;
 
 /// Texts of the validation split, at least; with fewer the choice would be chance.
-const FEWEST: usize = 50;
+pub(super) const FEWEST: usize = 50;
 
 /// Temperatures that are tried.
 const TEMPERATURES: [f64; 3] = [0.02, 0.05, 0.1];

@@ -52,7 +52,10 @@ impl Session<'_> {
         let chosen = regularisation.map(|share| format!(", regularisation {share}"));
         self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
         let (map, beside) = self.with_form_beside(map, &task)?;
-        let map = if settings.previous { self.with_previous(map, &task)? } else { map };
+        let map = match settings.previous {
+            true => self.with_previous(map, joined, texts, images)?,
+            false => map,
+        };
         if let Some(share) = regularisation.or(beside) {
             record(&mut self.model.training, share);
         }

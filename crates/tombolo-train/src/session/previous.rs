@@ -1,59 +1,64 @@
 //! The map that was there before a new one: beside it, what few pairs cannot tell is still known.
 
+use candle_core::Device;
+use tombolo_eval::OwnedGallery;
+use tombolo_models::ModelError;
 use tombolo_models::backbones::SHARED;
 use tombolo_models::map::Map;
 use tombolo_models::model::{Model, ModelFile, TowerFile};
+use tombolo_models::tower::Readout;
+use tombolo_vectors::EmbeddingMatrix;
 
 use super::Session;
+use super::hubs::FEWEST;
 use crate::error::{Result, TrainError};
+use crate::joined::Joined;
 use crate::run::Event;
-use crate::settings::Settings;
-use crate::stage::map::Task;
+use crate::settings::StageSettings;
 use crate::train::{Plan, Stage};
 
-const MAP_FILE: &str = "map.safetensors";
-
-/// How much the map that was there before may count, where a member of the new one counts 1.
-const WEIGHTS: [f64; 9] = [0.0625, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
-
-/// Where there is no validation split to choose on.
-const UNCHOSEN: f64 = 1.0;
+/// The part of a score that is the map's of before, as it is tried: of those that do as well the first.
+const SHARES: [f64; 11] = [0.5, 0.35, 0.65, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95, 0.0, 1.0];
 
 impl Session<'_> {
-    /// A map with the one that was there before beside it, which counts as is best on the validation split.
-    pub(super) fn with_previous(&mut self, map: Map, task: &Task<'_>) -> Result<Map> {
-        let previous = self.previous_map()?;
-        self.begin("the map before".to_owned(), WEIGHTS.len());
-        let mut best = None;
-        let mut chosen = map.clone().with_beside(&previous, UNCHOSEN);
-        for (done, weight) in (1..).zip(WEIGHTS) {
-            let both = map.clone().with_beside(&previous, weight);
-            let Some(recalls) = (task.validate)(&both)? else { break };
-            if best.is_none_or(|(most, _)| recalls > most) {
-                best = Some((recalls, weight));
-                chosen = both;
+    /// A map with the one of before beside it, which counts for as much of a score as serves the validation split best: for none, or
+    /// for all of it, if that is best. For half where there is too little to choose by.
+    pub(super) fn with_previous(
+        &mut self,
+        map: Map,
+        joined: &Joined,
+        texts: &EmbeddingMatrix,
+        images: &EmbeddingMatrix,
+    ) -> Result<Map> {
+        let previous = self.previous_map()?.with_hubness(None);
+        let ranked = |map: &Map| joined.ranked(map, texts, images);
+        let galleries = match joined.validation_texts() < FEWEST {
+            true => None,
+            false => ranked(&map)?.zip(ranked(&previous)?),
+        };
+        let Some((new, old)) = galleries else {
+            self.end("the map before: half of a score, with too little to choose by".to_owned());
+            return Ok(joined_by(map, &previous, SHARES[0]));
+        };
+        self.begin("the map before".to_owned(), SHARES.len());
+        let mut best = (f64::NEG_INFINITY, SHARES[0]);
+        for (done, share) in (1..).zip(SHARES) {
+            let recalls = recalls(&new.gallery, &old.gallery, share)?;
+            if recalls > best.0 {
+                best = (recalls, share);
             }
             self.logger.event(Event::Advance { done, loss: None });
         }
-        let weight = best.map_or(UNCHOSEN, |(_, weight)| weight);
-        self.end(format!("the map before: beside the new one, weight {weight}"));
-        Ok(chosen)
+        self.end(format!("the map before: {:.0}% of a score", 100.0 * best.1));
+        Ok(joined_by(map, &previous, best.1))
     }
 
-    /// The map of the run whose towers these are, or the space that the halves of a jointly trained model share.
+    /// The space that the halves of a jointly trained model share, or the map of the run whose towers these are.
     fn previous_map(&self) -> Result<Map> {
         let device = &self.backbones.device;
-        let start = Model::open(self.plan.start()).ok();
-        let same = start.filter(|start| towers(start.file()) == towers(&self.model));
-        if let Some(start) = same.filter(|start| start.dir().join(MAP_FILE).exists()) {
-            return Ok(start.map(device)?);
-        }
-        let shares = |tower: &&TowerFile| tower.backbone.ends_with(SHARED);
-        match [&self.model.text, &self.model.image].map(|tower| tower.as_ref().filter(shares)) {
-            [Some(text), Some(image)] if text.backbone == image.backbone => {
-                Ok(Map::identity(text.tower.dim(), device)?)
-            }
-            _ => Err(no_previous()),
+        match self.model.text.as_ref().filter(|_| share_a_space(&self.model)) {
+            Some(text) => Ok(Map::identity(text.tower.dim(), device)?),
+            None => map_of_run(self.plan, &self.model, device),
         }
     }
 }
@@ -61,26 +66,139 @@ impl Session<'_> {
 /// Refuses a plan in which no map could be there before, so that it is known before anything is trained.
 ///
 /// # Errors
-/// [`TrainError::InvalidSetting`].
-pub(crate) fn check(plan: &Plan<'_>) -> Result<()> {
-    let Settings { text, image, map, .. } = &plan.settings;
-    if !map.previous || !plan.trains(Stage::Map) {
+/// [`TrainError::InvalidSetting`], or if the map of a run cannot be read.
+pub(crate) fn check(plan: &Plan<'_>, device: &Device) -> Result<()> {
+    if !plan.settings.map.previous || !plan.trains(Stage::Map) {
         return Ok(());
     }
-    let shared = text.backbone.ends_with(SHARED) && text.backbone == image.backbone;
-    let kept = !plan.trains(Stage::Text) && !plan.trains(Stage::Image);
-    match shared || kept && plan.start().join(MAP_FILE).exists() {
-        true => Ok(()),
-        false => Err(no_previous()),
+    let start = Model::open(plan.start()).ok();
+    let kept = start.as_ref().map(Model::file);
+    let side =
+        |stage, settings: &StageSettings, tower: &dyn Fn(&ModelFile) -> Option<String>| match plan
+            .trains(stage)
+        {
+            true => shared_as_set(settings).map(str::to_owned),
+            false => kept.and_then(tower),
+        };
+    let of = |tower: &Option<TowerFile>| shared_by(tower).map(str::to_owned);
+    let text = side(Stage::Text, &plan.settings.text, &|file| of(&file.text));
+    let image = side(Stage::Image, &plan.settings.image, &|file| of(&file.image));
+    if text.is_some() && text == image {
+        return Ok(());
     }
+    match kept.filter(|_| !plan.trains(Stage::Text) && !plan.trains(Stage::Image)) {
+        Some(file) => map_of_run(plan, file, device).map(|_| ()),
+        None => Err(no_previous()),
+    }
+}
+
+/// The map of the run that the plan starts from, which must join these towers.
+fn map_of_run(plan: &Plan<'_>, file: &ModelFile, device: &Device) -> Result<Map> {
+    let towers = |file: &ModelFile| {
+        [&file.text, &file.image].map(|tower| Some(tower.as_ref()?.fingerprint.clone()))
+    };
+    let start = Model::open(plan.start()).ok();
+    let start = start.filter(|start| towers(start.file()) == towers(file));
+    match start.filter(|start| start.dir().join("map.safetensors").exists()) {
+        Some(start) => Ok(start.map(device)?),
+        None => Err(no_previous()),
+    }
+}
+
+/// Whether the towers of a run are the halves of one jointly trained model, whose vectors they give as they are.
+pub fn share_a_space(file: &ModelFile) -> bool {
+    shared_by(&file.text).is_some_and(|model| Some(model) == shared_by(&file.image))
+}
+
+/// The jointly trained model in whose shared space a tower's vectors are.
+fn shared_by(tower: &Option<TowerFile>) -> Option<&str> {
+    let tower = tower.as_ref().filter(|tower| tower.tower.readout == Readout::Pooled(0))?;
+    tower.backbone.strip_suffix(SHARED)
+}
+
+/// The same of a tower that the settings ask for.
+fn shared_as_set(settings: &StageSettings) -> Option<&str> {
+    let as_it_is = settings.output == 0 && settings.pool_top == 0;
+    settings.backbone.strip_suffix(SHARED).filter(|_| as_it_is)
 }
 
 fn no_previous() -> TrainError {
-    let reason = "expected the towers of a run with a map, kept as they are, or the halves of a jointly trained model, found neither";
+    let reason = "found none: it is that of the run that --model names, with --stages map, or the space of a jointly trained model";
     TrainError::InvalidSetting { key: "map.previous".to_owned(), reason: reason.to_owned() }
 }
 
-/// Fingerprints of the towers.
-fn towers(file: &ModelFile) -> [Option<&str>; 2] {
-    [&file.text, &file.image].map(|tower| Some(tower.as_ref()?.fingerprint.as_str()))
+/// The map in which a score is for this share that of `previous`.
+fn joined_by(map: Map, previous: &Map, share: f64) -> Map {
+    match share {
+        0.0 => map,
+        1.0 => previous.clone(),
+        _ => {
+            let weight = map.weight() * share / (1.0 - share);
+            map.with_beside(previous, weight)
+        }
+    }
+}
+
+/// The sum of recalls where a score is for this share that of the old vectors.
+fn recalls(new: &OwnedGallery, old: &OwnedGallery, share: f64) -> Result<f64> {
+    let factors = [1.0 - share, share].map(|share| share.sqrt() as f32);
+    let both = |new: &EmbeddingMatrix, old: &EmbeddingMatrix| {
+        let mut rows = EmbeddingMatrix::new(new.dim() + old.dim())?;
+        for (new, old) in new.iter().zip(old.iter()) {
+            let new = new.iter().map(|x| x * factors[0]);
+            let row: Vec<f32> = new.chain(old.iter().map(|x| x * factors[1])).collect();
+            rows.push(&row)?;
+        }
+        Ok::<_, ModelError>(rows)
+    };
+    let both = OwnedGallery {
+        images: both(&new.images, &old.images)?,
+        texts: both(&new.texts, &old.texts)?,
+        image_of_text: new.image_of_text.clone(),
+        query_images: new.query_images.clone(),
+        query_texts: new.query_texts.clone(),
+    };
+    Ok(both.as_gallery().rankings()?.rsum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each text beside its image in the first components, if it is found by them.
+    fn gallery(found: bool) -> OwnedGallery {
+        let count = 6;
+        let rows = |turn: usize| {
+            let row =
+                |i: usize| (0..count).map(move |c| f32::from(u8::from(c == (i + turn) % count)));
+            EmbeddingMatrix::from_rows(count, (0..count).flat_map(row).collect()).unwrap()
+        };
+        OwnedGallery {
+            images: rows(0),
+            texts: rows(usize::from(!found)),
+            image_of_text: (0..count).collect(),
+            query_images: (0..count).collect(),
+            query_texts: (0..count).collect(),
+        }
+    }
+
+    #[test]
+    fn a_share_weighs_old_vectors_against_new_ones() {
+        let (good, bad) = (gallery(true), gallery(false));
+        let at_1 = |share| recalls(&good, &bad, share).unwrap();
+        assert!(at_1(0.35) > at_1(0.65), "{} {}", at_1(0.35), at_1(0.65));
+        assert_eq!(recalls(&good, &bad, 1.0).unwrap(), recalls(&bad, &good, 0.0).unwrap());
+    }
+
+    #[test]
+    fn a_map_joined_by_a_share_scores_by_it() {
+        let device = Device::Cpu;
+        let map = Map::identity(4, &device).unwrap();
+        let both = joined_by(map.clone(), &map, 0.2);
+        assert!((both.config().beside[0].weight - 0.25).abs() < 1e-9);
+        let again = joined_by(both, &map, 0.5);
+        assert!((again.config().beside[1].weight - 1.25).abs() < 1e-9);
+        assert!(joined_by(map.clone(), &map, 0.0).config().beside.is_empty());
+        assert!(joined_by(map.clone(), &map, 1.0).config().beside.is_empty());
+    }
 }

@@ -128,7 +128,7 @@ impl StageSettings {
             let reason = "0 leaves nothing to compare: it needs a backbone";
             return Err(invalid(&format!("{stage}.output"), reason));
         }
-        if self.pooling == Pooling::Learned && self.pool_top == 0 {
+        if self.output == 0 && self.pooling == Pooling::Learned && self.pool_top == 0 {
             let reason = "expected at least 1 with pooling `learned`, which stands in its place";
             return Err(invalid(&format!("{stage}.pool_top"), reason));
         }
@@ -236,6 +236,7 @@ mod tests {
         let emoji = emoji.map(|wrong| (Settings::emoji(), wrong));
         let recurrent = [(recurrent, "text.layers=2")];
         let learned = Settings::photos().with_assignment("image.pooling=learned").unwrap();
+        let learned = learned.with_assignment("image.output=0").unwrap();
         let learned = [(learned, "image.pool_top=0")];
         for (settings, wrong) in photos.into_iter().chain(emoji).chain(recurrent).chain(learned) {
             let error = settings.with_assignment(wrong).unwrap().check(&Stage::ALL).unwrap_err();

@@ -14,6 +14,7 @@ use super::failure::Misuse;
 use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::library::library_dir;
+use crate::report::counted;
 
 /// Records read at a time.
 const PAGE: usize = 1_000;
@@ -112,7 +113,7 @@ fn check(dir: &Path, terminal: &Terminal) -> anyhow::Result<()> {
     if health.problems.is_empty() {
         return Ok(());
     }
-    let what = format!("{}: {} problems", dir.display(), health.problems.len());
+    let what = format!("{}: {}", dir.display(), counted(health.problems.len(), "problem"));
     Err(Misuse::new(what, "`tombolo library repair` mends what can be mended").into())
 }
 

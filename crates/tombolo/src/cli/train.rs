@@ -10,7 +10,7 @@ use tombolo_data::dataset;
 use tombolo_models::backbones::Backbones;
 use tombolo_models::model::Model;
 use tombolo_train::settings::{Preset, Settings};
-use tombolo_train::{Plan, Stage};
+use tombolo_train::{Plan, Stage, share_a_space};
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
@@ -58,17 +58,15 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let dataset = dataset::open(&name)?;
     let skipped = super::data::warn(dataset.as_ref(), terminal);
     let backbones = model::backbones(global)?;
-    let joint = joint(&arguments, &backbones, terminal)?;
-    let settings = settings(&arguments, &name, joint.as_deref())?;
-    // A map on a jointly trained model is a run of all parts, of which none but the map is trained.
-    let stages = match joint {
-        Some(_) if stages == [Stage::Map] => Stage::ALL.to_vec(),
-        _ => stages,
-    };
-    let retrain = !Stage::ALL.iter().all(|stage| stages.contains(stage));
-    let (out, start) = match joint {
-        Some(_) => (arguments.out.clone().context("checked with the model")?, None),
-        None => places(&arguments, &backbones)?,
+    let joint = joint(&arguments, &stages, &backbones, terminal)?;
+    let settings = settings(&arguments, &name, &stages, joint.as_ref())?;
+    let retrain = joint.is_none() && !Stage::ALL.iter().all(|stage| stages.contains(stage));
+    let (stages, out, start) = match joint {
+        Some(joint) => (joint.stages, joint.out, None),
+        None => {
+            let (out, start) = places(&arguments, &backbones)?;
+            (stages, out, start)
+        }
     };
     let plan = Plan {
         dataset: dataset.as_ref(),
@@ -117,29 +115,56 @@ impl From<PresetName> for Preset {
     }
 }
 
-/// The jointly trained model that --model names, as a backbone is called; none if it names something else, or nothing.
+/// A map of one's own on a jointly trained model.
+struct OnJoint {
+    /// The model, as a backbone is called.
+    model: String,
+    /// The run to write.
+    out: PathBuf,
+    /// The stages that were asked for, and those that put its halves in place, of which nothing is trained.
+    stages: Vec<Stage>,
+}
+
+/// The map that is asked for if --model names a jointly trained model; none if it names something else, or nothing.
 fn joint(
     arguments: &Arguments,
+    stages: &[Stage],
     backbones: &Backbones,
     terminal: &Terminal,
-) -> anyhow::Result<Option<String>> {
+) -> anyhow::Result<Option<OnJoint>> {
     let Some(model) = &arguments.model else { return Ok(None) };
     let dir = model::model_dir(model, backbones, terminal)?;
-    // What is no model is told where parts are taken from it.
-    if !Model::open(&dir).is_ok_and(|model| model.joint().is_some()) {
+    // A run that is not there is told where parts are taken from it.
+    if dir.join("model.toml").exists() || !dir.exists() {
         return Ok(None);
     }
-    let message = match (&arguments.out, arguments.preset) {
-        (None, _) => "a jointly trained model stays as it is: the run needs a place of its own",
-        (Some(_), PresetName::Default) => {
-            return Ok(Some(match model.is_dir() {
-                true => format!("dir:{}", std::path::absolute(model)?.display()),
-                false => model.display().to_string(),
-            }));
-        }
-        _ => "--preset: expected none on a jointly trained model",
+    Model::open(&dir)?;
+    let refused = |message: &str| {
+        let message = format!("{} is a jointly trained model: {message}", model.display());
+        Misuse::new(
+            message,
+            "tombolo train DATASET --model MODEL --out RUN, MODEL perhaps from TOMBOLO_MODEL",
+        )
     };
-    Err(Misuse::new(message, "tombolo train DATASET --model MODEL --out RUN").into())
+    let Some(out) = arguments.out.clone() else {
+        return Err(refused("it stays as it is, and the run needs a place of its own").into());
+    };
+    if !matches!(arguments.preset, PresetName::Default) {
+        return Err(refused("expected no --preset, which has networks of its own").into());
+    }
+    if !stages.contains(&Stage::Map) || stages.contains(&Stage::Joint) {
+        return Err(refused("expected stage map, and no stage joint: its halves stay").into());
+    }
+    let name = match model.is_dir() {
+        true => format!("dir:{}", std::path::absolute(model)?.display()),
+        false => model.display().to_string(),
+    };
+    if name.contains('+') {
+        return Err(refused("expected no + in its path, which stands between two networks").into());
+    }
+    let further = stages.contains(&Stage::Scan).then_some(Stage::Scan);
+    let stages = Stage::ALL.into_iter().chain(further).collect();
+    Ok(Some(OnJoint { model: name, out, stages }))
 }
 
 /// The run to write, and the run whose parts it starts from, if that is another.
@@ -183,11 +208,17 @@ fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, Stri
 }
 
 /// Those of the preset, or for a map on a jointly trained model, then the file, then each `--set`, then `--seed`.
-fn settings(arguments: &Arguments, dataset: &str, joint: Option<&str>) -> anyhow::Result<Settings> {
+fn settings(
+    arguments: &Arguments,
+    dataset: &str,
+    stages: &[Stage],
+    joint: Option<&OnJoint>,
+) -> anyhow::Result<Settings> {
     let mut settings = match joint {
-        Some(model) => Settings::on_joint(model),
+        Some(joint) => Settings::on_joint(&joint.model),
         None => Preset::from(arguments.preset).settings(dataset),
     };
+    settings.map.previous |= joint.is_none() && keeps_a_shared_space(arguments, stages);
     if let Some(path) = &arguments.config {
         settings = settings.with_file(path)?;
     }
@@ -196,4 +227,12 @@ fn settings(arguments: &Arguments, dataset: &str, joint: Option<&str>) -> anyhow
     }
     settings.seed = arguments.seed.unwrap_or(settings.seed);
     Ok(settings)
+}
+
+/// Whether a run on a jointly trained model gets a new map: the space that its halves share stays beside it.
+fn keeps_a_shared_space(arguments: &Arguments, stages: &[Stage]) -> bool {
+    let run = arguments.model.as_ref().or(arguments.out.as_ref());
+    let model = run.and_then(|run| Model::open(run).ok());
+    let kept = ![Stage::Text, Stage::Image].iter().any(|tower| stages.contains(tower));
+    kept && model.is_some_and(|model| share_a_space(model.file()))
 }

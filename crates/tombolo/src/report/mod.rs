@@ -23,7 +23,7 @@ use tombolo_models::checkpoint::write_atomically;
 use tombolo_models::model::Model;
 use tombolo_train::run::PlanFile;
 
-use markup::counted;
+pub use markup::counted;
 use page::{Page, Recalls};
 pub use table::{category_table, perturbation_table, table};
 

@@ -127,7 +127,7 @@ fn map_facts(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Fact>
             Some(width) => format!("another of {width} dimensions"),
             None => "the towers' own space".to_owned(),
         };
-        facts.push(Fact::new("beside it", format!("{what}, weight {weight}")));
+        facts.push(Fact::new("beside it", format!("{what}, weight {weight:.2}")));
     }
     if let Some(hubness) = map.hubness() {
         let Restraint { temperature, weight } = hubness.restraint();

@@ -55,10 +55,11 @@ fn the_map_before_stands_beside_a_new_one_of_the_same_towers() {
         let path = dir.path().join(run).join("map.safetensors");
         tombolo_models::map::Map::load(&path, &candle_core::Device::Cpu).unwrap().0
     };
-    let (before, both) = (map("model"), map("both"));
-    let beside = both.config().beside;
-    assert_eq!(beside.len(), 1);
-    assert_eq!((&beside[0].text, both.dim()), (&before.config().text, 2 * before.dim()));
+    // The new one and cca beside it, then the same two of before.
+    let (before, both) = (map("model").config(), map("both").config());
+    let beside: Vec<_> = both.beside.iter().map(|beside| &beside.text).collect();
+    assert_eq!(beside, [&before.beside[0].text, &before.text, &before.beside[0].text]);
+    assert_eq!(map("both").weight(), 4.0, "half of a score is what was there before");
     let eval = ["eval", "csv:captions.csv", "--split", "val", "--model", "both"];
     assert_status(&run(dir.path(), &eval), 0);
 

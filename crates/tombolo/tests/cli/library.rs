@@ -182,7 +182,7 @@ fn a_library_is_checked_compacted_and_taken_elsewhere() {
 
     let segment = std::fs::read_dir(dir.join("lib/vectors-1")).unwrap().next().unwrap().unwrap();
     std::fs::write(segment.path(), "short").unwrap();
-    assert_fails(&library("check"), 2, "1 problems", "library repair");
+    assert_fails(&library("check"), 2, ": 1 problem\n", "library repair");
     assert_eq!(told(&library("repair"))["forgotten"], 23);
     assert_status(&run(dir, &["index", "photos", "--library", "lib", "--quiet"]), 0);
     assert_eq!(plain(&search(dir, &["red", "--top", "30"])), plain(&before));

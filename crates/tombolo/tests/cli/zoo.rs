@@ -69,7 +69,7 @@ fn a_map_of_ones_own_goes_on_a_jointly_trained_model() {
     assert_fails(&preset, 2, "--preset", "");
     let output = run(dir, &train);
     assert_status(&output, 0);
-    assert!(err(&output).contains("the map before: beside the new one"));
+    assert!(err(&output).contains("the map before: half of a score"), "{}", err(&output));
     let features = std::fs::read_dir(dir.join("home/features")).unwrap();
     assert_eq!(features.count(), 2, "the report reads what training has cached");
     let report = std::fs::read_to_string(dir.join("mine/report.html")).unwrap();
@@ -91,6 +91,54 @@ fn a_map_of_ones_own_goes_on_a_jointly_trained_model() {
     let why = server.get(&format!("/items/{id}/why?query=red"));
     let cells: Vec<f64> = serde_json::from_value(why.json()["cells"].clone()).unwrap();
     assert!(cells.contains(&0.0) && cells.contains(&1.0), "its parts differ: {cells:?}");
+    drop(server);
+
+    // Again, in place: the shared space stays beside, and is there once.
+    let again = ["train", "map", "csv:captions.csv", "--model", "mine", "--set", "map.epochs=2"];
+    let output = run(dir, &again);
+    assert_status(&output, 0);
+    assert!(err(&output).contains("the map before"), "{}", err(&output));
+    let path = dir.join("mine/map.safetensors");
+    let (map, _) = tombolo_models::map::Map::load(&path, &candle_core::Device::Cpu).unwrap();
+    let own = map.config().beside.into_iter().filter(|beside| beside.text.linear.is_none());
+    assert_eq!(own.count(), 1);
+}
+
+#[test]
+fn what_no_map_of_ones_own_can_go_on_is_refused() {
+    let dir = with_clip();
+    let dir = dir.path();
+    let train =
+        |more: &[&str]| run(dir, &[&["train", "csv:captions.csv", "--out", "mine"], more].concat());
+    assert_fails(&train(&["--model", "clip", "--stages", "text"]), 2, "stage map", "");
+    assert_fails(&train(&["--model", "clip", "--stages", "map,joint"]), 2, "joint", "");
+    std::fs::rename(dir.join("clip"), dir.join("a+b")).unwrap();
+    assert_fails(&train(&["--model", "a+b"]), 2, "expected no +", "");
+    copy(&golden("bert/roberta"), &dir.join("bert"));
+    let alone = format!("text.backbone=dir:{}@shared", dir.join("bert").display());
+    assert_fails(&train(&["--set", &alone]), 2, "no jointly trained model", "leave out @shared");
+    assert_fails(&train(&["--model", "bert"]), 2, "xlm-roberta", "backbones");
+    std::fs::create_dir(dir.join("empty")).unwrap();
+    assert_fails(&train(&["--model", "empty"]), 2, "empty", "name the directory");
+    let own = format!("text.backbone=dir:{}", dir.join("bert").display());
+    assert_fails(&train(&["--set", &own]), 2, "tokenizer", "tokenizer.json beside");
+}
+
+#[test]
+fn a_report_reads_texts_as_training_cached_them() {
+    let dir = data();
+    let dir = dir.path();
+    copy(&golden("bert/tiny"), &dir.join("bert"));
+    let words = ["a red square on the left", "green blue yellow black white right top bottom half"];
+    let tokenizer = tombolo_models::text::Tokenizer::from_words(words, 40).unwrap();
+    tokenizer.save(&dir.join("bert/tokenizer.json")).unwrap();
+    let backbone = format!("text.backbone=dir:{}", dir.join("bert").display());
+    let settings = [&backbone, "text.trained_blocks=1", "text.epochs=1"];
+    let settings: Vec<&str> = settings.into_iter().flat_map(|s| ["--set", s]).collect();
+    let train = ["train", "csv:captions.csv", "--config", "settings.toml", "--out", "mine"];
+    assert_status(&run(dir, &[&train[..], &settings].concat()), 0);
+    let features = std::fs::read_dir(dir.join("home/features")).unwrap();
+    assert_eq!(features.count(), 1, "of texts below the trained layer, and of nothing else");
 }
 
 #[test]
