@@ -2,6 +2,8 @@ use serde::Serialize;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::bootstrap::{interval, resampled};
+use crate::mean::mean;
+use crate::metrics::Worth;
 use crate::{DirectionMetrics, EvalError, Measure, Rankings, Relevance, rank};
 
 /// Image–text retrieval in both directions.
@@ -33,10 +35,7 @@ impl BothRankings {
     /// # Errors
     /// [`EvalError::NothingRelevant`] if in one direction no query has a relevant item.
     pub fn retrieval(&self) -> Result<Retrieval, EvalError> {
-        let image_to_text = DirectionMetrics::new(&self.image_to_text)?;
-        let text_to_image = DirectionMetrics::new(&self.text_to_image)?;
-        let (rsum, rsum_ci95) = (self.rsum(), self.rsum_interval());
-        Ok(Retrieval { image_to_text, text_to_image, rsum, rsum_ci95 })
+        Retrieval::of(&Worth::from(&self.image_to_text), &Worth::from(&self.text_to_image))
     }
 
     /// [`Retrieval::rsum`] alone, without the cost of intervals; NaN if in one direction no query has a relevant item.
@@ -47,19 +46,36 @@ impl BothRankings {
         };
         100.0 * (recalls(&self.image_to_text) + recalls(&self.text_to_image))
     }
+}
 
-    fn rsum_interval(&self) -> [f64; 2] {
-        let sums = |rankings: &Rankings, salt: u64| {
-            let recalls = [1, 5, 10].map(|k| rankings.values(Measure::Recall(k)));
-            let sum = |query: usize| recalls.iter().map(|values| values[query]).sum::<f64>();
-            let mean = |drawn: &[usize]| {
-                vec![drawn.iter().map(|&query| sum(query)).sum::<f64>() / drawn.len() as f64]
-            };
-            resampled(recalls[0].len(), salt, mean)
-        };
-        let (images, texts) = (sums(&self.image_to_text, 0), sums(&self.text_to_image, 1));
-        interval(images.iter().zip(&texts).map(|(i, t)| 100.0 * (i[0] + t[0])).collect())
+/// What rsum is the sum of, in each direction.
+const SUMMED: [Measure; 3] = [Measure::Recall(1), Measure::Recall(5), Measure::Recall(10)];
+
+impl Retrieval {
+    /// The metrics of what each query is worth in either direction.
+    pub(crate) fn of(image_to_text: &Worth, text_to_image: &Worth) -> Result<Self, EvalError> {
+        let recalls = |worth: &Worth| SUMMED.map(|recall| worth.values(recall));
+        let (of_images, of_texts) = (recalls(image_to_text), recalls(text_to_image));
+        let sum = |recalls: &[Vec<f64>; 3]| recalls.iter().map(|values| mean(values)).sum::<f64>();
+        Ok(Self {
+            image_to_text: DirectionMetrics::of(image_to_text)?,
+            text_to_image: DirectionMetrics::of(text_to_image)?,
+            rsum: 100.0 * (sum(&of_images) + sum(&of_texts)),
+            rsum_ci95: rsum_interval(&of_images, &of_texts),
+        })
     }
+}
+
+fn rsum_interval(of_images: &[Vec<f64>; 3], of_texts: &[Vec<f64>; 3]) -> [f64; 2] {
+    let sums = |recalls: &[Vec<f64>; 3], salt: u64| {
+        let sum = |query: usize| recalls.iter().map(|values| values[query]).sum::<f64>();
+        let mean = |drawn: &[usize]| {
+            vec![drawn.iter().map(|&query| sum(query)).sum::<f64>() / drawn.len() as f64]
+        };
+        resampled(recalls[0].len(), salt, mean)
+    };
+    let (images, texts) = (sums(of_images, 0), sums(of_texts, 1));
+    interval(images.iter().zip(&texts).map(|(i, t)| 100.0 * (i[0] + t[0])).collect())
 }
 
 /// Ranks all images against all texts, both ways.

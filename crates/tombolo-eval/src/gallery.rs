@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use tombolo_vectors::EmbeddingMatrix;
 
+use crate::metrics::Worth;
 use crate::{BothRankings, EvalError, Relevance, Retrieval, rank};
+
+/// Queries that are ranked at a time at the level of categories.
+const QUERIES: usize = 512;
 
 /// Mapped vectors of a gallery, and which of them are queries.
 pub struct Gallery<'a> {
@@ -75,16 +79,14 @@ impl Gallery<'_> {
         Ok([image_to_text, text_to_image])
     }
 
-    /// The same at the level of categories: what answers a query is whatever shares a label with it, as with NUS-WIDE. A text
+    /// The metrics at the level of categories: what answers a query is whatever shares a label with it, as with NUS-WIDE. A text
     /// has the labels of its image.
-    ///
-    /// Takes memory for all pairs that share a label.
     ///
     /// # Shapes
     /// `labels`: `[images]`, the numbers of each image's labels; an image without any answers nothing.
     /// # Errors
-    /// As [`rankings`](Self::rankings).
-    pub fn category_rankings(&self, labels: &[Vec<usize>]) -> Result<BothRankings, EvalError> {
+    /// As [`retrieval`](Self::retrieval).
+    pub fn category(&self, labels: &[Vec<usize>]) -> Result<Retrieval, EvalError> {
         let texts_of_image = self.texts_of_image();
         let mut images_of_label: HashMap<usize, Vec<usize>> = HashMap::new();
         for (image, labels) in labels.iter().enumerate() {
@@ -92,13 +94,15 @@ impl Gallery<'_> {
         }
         // An image that shares two labels is named twice; relevance counts it once.
         let alike = |image: usize| labels[image].iter().flat_map(|label| &images_of_label[label]);
-        let texts_alike =
-            |image: usize| alike(image).flat_map(|&image| texts_of_image[image].iter().copied());
-        let answers = self.query_images.iter().map(|&image| texts_alike(image));
-        let image_to_text = Relevance::from_lists(self.texts.len(), answers)?;
-        let answers = self.query_texts.iter().map(|&t| alike(self.image_of_text[t]).copied());
-        let text_to_image = Relevance::from_lists(self.images.len(), answers)?;
-        self.ranked(&image_to_text, &text_to_image)
+        let texts_alike = |&image: &usize| -> Vec<usize> {
+            alike(image).flat_map(|&image| texts_of_image[image].iter().copied()).collect()
+        };
+        let images_alike =
+            |&text: &usize| alike(self.image_of_text[text]).copied().collect::<Vec<usize>>();
+        Retrieval::of(
+            &worth((self.images, self.query_images), self.texts, texts_alike)?,
+            &worth((self.texts, self.query_texts), self.images, images_alike)?,
+        )
     }
 
     fn ranked(
@@ -123,6 +127,20 @@ impl Gallery<'_> {
     }
 }
 
+/// Ranks the gallery for some queries after the others: all pairs that share a label at once would be too many to hold.
+fn worth(
+    (rows, queries): (&EmbeddingMatrix, &[usize]),
+    gallery: &EmbeddingMatrix,
+    answers: impl Fn(&usize) -> Vec<usize>,
+) -> Result<Worth, EvalError> {
+    let mut worth = Worth::default();
+    for queries in queries.chunks(QUERIES) {
+        let relevance = Relevance::from_lists(gallery.len(), queries.iter().map(&answers))?;
+        worth.add(&rank(&rows.select(queries), gallery, &relevance)?);
+    }
+    Ok(worth)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,12 +162,25 @@ mod tests {
             query_texts: &all,
         };
         let labels = [vec![7, 9], vec![9, 7], vec![], vec![3]];
-        let found = gallery.category_rankings(&labels).unwrap();
-        let ranks = |rankings: &crate::Rankings| {
-            (0..4).map(|query| rankings.of(query).to_vec()).collect::<Vec<_>>()
-        };
-        assert_eq!(ranks(&found.text_to_image), [vec![1, 2], vec![1, 3], vec![], vec![1]]);
+        let found = gallery.category(&labels).unwrap();
+        // By text: ranks 1 and 2, 1 and 3, none, 1.
+        assert_eq!(found.text_to_image.map_at_all, (1.0 + (1.0 + 2.0 / 3.0) / 2.0 + 1.0) / 3.0);
+        assert_eq!(found.text_to_image.true_recall_at_5, 1.0);
+        assert_eq!((found.text_to_image.queries, found.text_to_image.excluded), (3, 1));
         assert_eq!(found.image_to_text, found.text_to_image);
-        assert_eq!(found.retrieval().unwrap().text_to_image.excluded, 1);
+        assert_eq!(found.rsum, 600.0);
+    }
+
+    #[test]
+    fn queries_ranked_some_after_the_others_are_worth_what_they_are_together() {
+        let count = 2 * QUERIES + 3;
+        let values = (0..2 * count).map(|i| ((i * 7919) % 1013) as f32 - 506.0).collect();
+        let rows = EmbeddingMatrix::from_rows(2, values).unwrap();
+        let queries: Vec<usize> = (0..count).collect();
+        let answers = |&query: &usize| vec![query, (query + 1) % count];
+        let some = worth((&rows, &queries), &rows, answers).unwrap();
+        let relevance = Relevance::from_lists(count, queries.iter().map(answers)).unwrap();
+        let all = crate::DirectionMetrics::new(&rank(&rows, &rows, &relevance).unwrap()).unwrap();
+        assert_eq!(crate::DirectionMetrics::of(&some).unwrap(), all);
     }
 }

@@ -2,6 +2,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::bootstrap::intervals;
+use crate::mean::mean;
 use crate::{EvalError, Measure, Rankings};
 
 /// Metrics of one direction of retrieval: means over the queries that have a relevant item.
@@ -123,18 +124,21 @@ impl DirectionMetrics {
     /// # Errors
     /// [`EvalError::NothingRelevant`] if no query has a relevant item.
     pub fn new(rankings: &Rankings) -> Result<Self, EvalError> {
-        let queries = rankings.answerable().count();
+        Self::of(&Worth::from(rankings))
+    }
+
+    pub(crate) fn of(worth: &Worth) -> Result<Self, EvalError> {
+        let (queries, excluded) = (worth.first.len(), worth.excluded);
         if queries == 0 {
-            return Err(EvalError::NothingRelevant { queries: rankings.len() });
+            return Err(EvalError::NothingRelevant { queries: excluded });
         }
-        let of = |measure: Measure| rankings.mean(measure);
-        let mut first: Vec<usize> = rankings.answerable().map(|ranks| ranks[0]).collect();
-        let (recall_at_1_ci95, intervals) = intervals_of(rankings, &first);
+        let of = |measure: Measure| mean(&worth.values(measure));
+        let (recall_at_1_ci95, intervals) = worth.intervals();
         Ok(Self {
             recall_at_1: of(Measure::Recall(1)),
             recall_at_5: of(Measure::Recall(5)),
             recall_at_10: of(Measure::Recall(10)),
-            true_recall_at_1: of(Measure::TrueRecall(1)),
+            true_recall_at_1: of(Measure::Recall(1)),
             true_recall_at_5: of(Measure::TrueRecall(5)),
             true_recall_at_10: of(Measure::TrueRecall(10)),
             precision_at_1: of(Measure::Precision(1)),
@@ -142,36 +146,72 @@ impl DirectionMetrics {
             precision_at_10: of(Measure::Precision(10)),
             map_at_50: of(Measure::MapOfHits(50)),
             map_at_all: of(Measure::MapOfAll),
-            median_rank: median(&mut first),
+            median_rank: median(&mut worth.first.clone()),
             mean_rank: of(Measure::FirstRank),
             recall_at_1_ci95,
             ndcg_at_10: of(Measure::Ndcg(10)),
             map_cut_at_50: of(Measure::MapCut(50)),
             intervals,
             queries,
-            excluded: rankings.len() - queries,
+            excluded,
         })
     }
 }
 
-/// The interval of recall@1, and those of all else, from the same resamples.
-fn intervals_of(rankings: &Rankings, first: &[usize]) -> ([f64; 2], Intervals) {
-    let width = MEASURES.len();
-    let rows: Vec<[f64; MEASURES.len()]> =
-        rankings.answerable().map(|ranks| MEASURES.map(|measure| measure.of(ranks))).collect();
-    let statistics = |drawn: &[usize]| {
-        let mut sums = vec![0.0; width];
-        for &query in drawn {
-            sums.iter_mut().zip(&rows[query]).for_each(|(sum, value)| *sum += value);
+/// What each query's ranks are worth: all that metrics are made of, and little however many ranks there were.
+#[derive(Default)]
+pub(crate) struct Worth {
+    /// Of each query that has a relevant item.
+    rows: Vec<[f64; MEASURES.len()]>,
+    /// The rank of the first of them.
+    first: Vec<usize>,
+    /// Queries that have none.
+    excluded: usize,
+}
+
+impl From<&Rankings> for Worth {
+    fn from(rankings: &Rankings) -> Self {
+        let mut worth = Self::default();
+        worth.add(rankings);
+        worth
+    }
+}
+
+impl Worth {
+    /// Adds further queries.
+    pub fn add(&mut self, rankings: &Rankings) {
+        let before = self.first.len();
+        for ranks in rankings.answerable() {
+            self.rows.push(MEASURES.map(|measure| measure.of(ranks)));
+            self.first.push(ranks[0]);
         }
-        sums.iter_mut().for_each(|sum| *sum /= drawn.len() as f64);
-        sums.push(median(&mut drawn.iter().map(|&query| first[query]).collect::<Vec<_>>()));
-        sums
-    };
-    let mut found = intervals(rows.len(), statistics).into_iter();
-    let recall_at_1 = found.next().unwrap_or_default();
-    let names = MEASURES[1..].iter().map(Measure::to_string).chain(["median_rank".to_owned()]);
-    (recall_at_1, Intervals(names.zip(found).collect()))
+        self.excluded += rankings.len() - (self.first.len() - before);
+    }
+
+    /// The measure of each query that has a relevant item; it is one of [`MEASURES`].
+    pub fn values(&self, measure: Measure) -> Vec<f64> {
+        let place = MEASURES.iter().position(|&other| other == measure);
+        let place = place.expect("a measure that metrics are made of");
+        self.rows.iter().map(|row| row[place]).collect()
+    }
+
+    /// The interval of recall@1, and those of all else, from the same resamples.
+    fn intervals(&self) -> ([f64; 2], Intervals) {
+        let statistics = |drawn: &[usize]| {
+            let mut sums = vec![0.0; MEASURES.len()];
+            for &query in drawn {
+                sums.iter_mut().zip(&self.rows[query]).for_each(|(sum, value)| *sum += value);
+            }
+            sums.iter_mut().for_each(|sum| *sum /= drawn.len() as f64);
+            let first = drawn.iter().map(|&query| self.first[query]);
+            sums.push(median(&mut first.collect::<Vec<_>>()));
+            sums
+        };
+        let mut found = intervals(self.rows.len(), statistics).into_iter();
+        let recall_at_1 = found.next().unwrap_or_default();
+        let names = MEASURES[1..].iter().map(Measure::to_string).chain(["median_rank".to_owned()]);
+        (recall_at_1, Intervals(names.zip(found).collect()))
+    }
 }
 
 /// The middle value; of an even number the mean of the two in the middle. The values are put in another order.

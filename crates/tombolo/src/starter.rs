@@ -93,6 +93,11 @@ impl Starter {
     }
 }
 
+/// Whether a model that was named is a starter, and no directory.
+pub fn is_starter(model: &Path) -> bool {
+    STARTERS.iter().any(|starter| Path::new(starter.name) == model) && !model.exists()
+}
+
 /// The directory of a model that was named: itself, or where the starter of that name lies, below `home`.
 pub fn run_dir(model: &Path, home: &Path) -> anyhow::Result<PathBuf> {
     let starter = STARTERS.iter().find(|starter| Path::new(starter.name) == model);

@@ -17,7 +17,7 @@ use super::terminal::Terminal;
 use super::{Global, Outcome};
 use crate::model;
 use crate::report;
-use crate::starter::run_dir;
+use crate::starter::{is_starter, run_dir};
 
 /// Train the three stages on a data set, or one: `tombolo train map DATASET --out RUN`
 #[derive(Args)]
@@ -218,7 +218,7 @@ fn settings(
         Some(joint) => Settings::on_joint(&joint.model),
         None => Preset::from(arguments.preset).settings(dataset),
     };
-    settings.map.previous |= joint.is_none() && keeps_a_shared_space(arguments, stages);
+    settings.map.previous |= joint.is_none() && keeps_the_map(arguments, stages);
     if let Some(path) = &arguments.config {
         settings = settings.with_file(path)?;
     }
@@ -229,10 +229,14 @@ fn settings(
     Ok(settings)
 }
 
-/// Whether a run on a jointly trained model gets a new map: the space that its halves share stays beside it.
-fn keeps_a_shared_space(arguments: &Arguments, stages: &[Stage]) -> bool {
+/// Whether what was known before stays beside a new map: the map of a starter, or the space that the halves of a jointly trained
+/// model share, of a run that stands on one.
+fn keeps_the_map(arguments: &Arguments, stages: &[Stage]) -> bool {
+    if [Stage::Text, Stage::Image, Stage::Joint].iter().any(|moves| stages.contains(moves)) {
+        return false;
+    }
     let run = arguments.model.as_ref().or(arguments.out.as_ref());
-    let model = run.and_then(|run| Model::open(run).ok());
-    let kept = ![Stage::Text, Stage::Image].iter().any(|tower| stages.contains(tower));
-    kept && model.is_some_and(|model| share_a_space(model.file()))
+    run.is_some_and(|run| {
+        is_starter(run) || Model::open(run).is_ok_and(|model| share_a_space(model.file()))
+    })
 }

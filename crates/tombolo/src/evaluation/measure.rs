@@ -90,7 +90,7 @@ pub fn evaluate(
     }
     // The first judge alone ranks by categories: it would not be the same model.
     let category = match vectors.labels(dataset).filter(|_| protocol.judge.is_none()) {
-        Some(labels) => Some(vectors.gallery().category_rankings(&labels)?.retrieval()?),
+        Some(labels) => Some(vectors.gallery().category(&labels)?),
         None => None,
     };
     let subject = Subject { dataset, vectors: &vectors, encoder, terminal };

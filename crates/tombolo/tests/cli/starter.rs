@@ -81,3 +81,17 @@ fn a_starter_is_not_written_to() {
     let train = ["train", "map", "emoji", "--model", "emoji-starter"];
     assert_fails(&run(dir.path(), &train), 2, "built in", "--out RUN");
 }
+
+#[test]
+fn what_a_starter_knows_stays_beside_a_map_of_ones_own() {
+    let dir = data();
+    let train = ["train", "map", "csv:captions.csv", "--model", "emoji-starter", "--out", "mine"];
+    let train = [&train[..], &["--set", "map.epochs=2", "--set", "map.kind=linear"]].concat();
+    let output = run(dir.path(), &train);
+    assert_status(&output, 0);
+    assert!(err(&output).contains("the map before"), "{}", err(&output));
+    let alone = ["--out", "alone", "--set", "map.previous=false"];
+    let output = run(dir.path(), &[&train[..5], &alone, &train[7..]].concat());
+    assert_status(&output, 0);
+    assert!(!err(&output).contains("the map before"), "{}", err(&output));
+}
