@@ -134,7 +134,11 @@ fn joint(
 ) -> anyhow::Result<Option<OnJoint>> {
     let Some(model) = &arguments.model else { return Ok(None) };
     let dir = model::model_dir(model, backbones, terminal)?;
-    // A run that is not there is told where parts are taken from it.
+    if !dir.exists() && arguments.out.is_some() {
+        let message = format!("--model {}: there is no such model", model.display());
+        let hint = "name a run, a starter, or a jointly trained model, or leave it out (and TOMBOLO_MODEL)";
+        return Err(Misuse::new(message, hint).into());
+    }
     if dir.join("model.toml").exists() || !dir.exists() {
         return Ok(None);
     }

@@ -112,6 +112,7 @@ fn what_no_map_of_ones_own_can_go_on_is_refused() {
         |more: &[&str]| run(dir, &[&["train", "csv:captions.csv", "--out", "mine"], more].concat());
     assert_fails(&train(&["--model", "clip", "--stages", "text"]), 2, "stage map", "");
     assert_fails(&train(&["--model", "clip", "--stages", "map,joint"]), 2, "joint", "");
+    assert_fails(&train(&["--model", "nowhere"]), 2, "no such model", "leave it out");
     std::fs::rename(dir.join("clip"), dir.join("a+b")).unwrap();
     assert_fails(&train(&["--model", "a+b"]), 2, "expected no +", "");
     copy(&golden("bert/roberta"), &dir.join("bert"));
