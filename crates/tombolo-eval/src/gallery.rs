@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::metrics::Worth;
 use crate::{BothRankings, EvalError, Relevance, Retrieval, rank};
 
-/// Queries that are ranked at a time at the level of categories.
-const QUERIES: usize = 512;
+/// Queries that a core ranks at a time at the level of categories.
+const QUERIES: usize = 128;
 
 /// Mapped vectors of a gallery, and which of them are queries.
 pub struct Gallery<'a> {
@@ -131,13 +132,14 @@ impl Gallery<'_> {
 fn worth(
     (rows, queries): (&EmbeddingMatrix, &[usize]),
     gallery: &EmbeddingMatrix,
-    answers: impl Fn(&usize) -> Vec<usize>,
+    answers: impl Fn(&usize) -> Vec<usize> + Sync,
 ) -> Result<Worth, EvalError> {
-    let mut worth = Worth::default();
-    for queries in queries.chunks(QUERIES) {
+    let some = queries.par_chunks(QUERIES).map(|queries| {
         let relevance = Relevance::from_lists(gallery.len(), queries.iter().map(&answers))?;
-        worth.add(&rank(&rows.select(queries), gallery, &relevance)?);
-    }
+        Ok(Worth::from(&rank(&rows.select(queries), gallery, &relevance)?))
+    });
+    let mut worth = Worth::default();
+    some.collect::<Result<Vec<_>, EvalError>>()?.into_iter().for_each(|some| worth.extend(some));
     Ok(worth)
 }
 

@@ -171,21 +171,19 @@ pub(crate) struct Worth {
 
 impl From<&Rankings> for Worth {
     fn from(rankings: &Rankings) -> Self {
-        let mut worth = Self::default();
-        worth.add(rankings);
-        worth
+        let rows = rankings.answerable().map(|ranks| MEASURES.map(|measure| measure.of(ranks)));
+        let rows: Vec<_> = rows.collect();
+        let first = rankings.answerable().map(|ranks| ranks[0]).collect();
+        Self { excluded: rankings.len() - rows.len(), rows, first }
     }
 }
 
 impl Worth {
     /// Adds further queries.
-    pub fn add(&mut self, rankings: &Rankings) {
-        let before = self.first.len();
-        for ranks in rankings.answerable() {
-            self.rows.push(MEASURES.map(|measure| measure.of(ranks)));
-            self.first.push(ranks[0]);
-        }
-        self.excluded += rankings.len() - (self.first.len() - before);
+    pub fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.first.extend(other.first);
+        self.excluded += other.excluded;
     }
 
     /// The measure of each query that has a relevant item; it is one of [`MEASURES`].

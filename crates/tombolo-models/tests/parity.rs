@@ -251,6 +251,8 @@ fn backbones_that_are_no_network_or_half_of_one_are_refused_by_name() {
     assert!(said.contains("hidden_act") && said.contains("`relu`"), "{said}");
     let said = with_field("bert/tiny", "is_decoder", true, bert);
     assert!(said.contains("is_decoder"), "{said}");
+    let said = with_field("bert/roberta", "pad_token_id", 41, bert);
+    assert!(said.contains("pad_token_id"), "{said}");
     let said = with_field("bert/tiny", "model_type", "mpnet", bert);
     assert!(said.contains("one of bert, roberta") && said.contains("`mpnet`"), "{said}");
 }

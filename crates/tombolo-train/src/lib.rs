@@ -20,5 +20,5 @@ pub mod views;
 
 pub use calibration::CalibrationFile;
 pub use error::{Result, TrainError};
-pub use session::previous::share_a_space;
+pub use session::previous::{RECORD as MAP_BEFORE, share_a_space};
 pub use train::{Outcome, Plan, Stage, train};

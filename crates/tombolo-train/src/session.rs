@@ -343,6 +343,9 @@ fn training_record(
     pending: &dyn Fn(Stage) -> bool,
 ) -> toml::Table {
     let mut new = toml::Table::try_from(plan).expect("settings are always TOML");
+    if let Some(share) = old.get(previous::RECORD).filter(|_| !pending(Stage::Map)) {
+        new.insert(previous::RECORD.to_owned(), share.clone());
+    }
     let Some(old) = old.get("settings").and_then(toml::Value::as_table) else { return new };
     let kept = Stage::ALL.into_iter().chain([Stage::Scan]);
     let kept = kept.filter(|&stage| !pending(stage)).map(Stage::as_str);

@@ -1,5 +1,6 @@
 //! Sizes of a map, as `map.safetensors` records them.
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::HeadConfig;
@@ -47,6 +48,14 @@ impl MapConfig {
         if let Some(found) = weights.into_iter().find(|w| !w.is_finite() || *w <= 0.0) {
             return Some(format!("beside: expected a weight above 0, found {found}"));
         }
+        let inputs = |text: &HeadConfig, image: &HeadConfig| (text.input, image.input);
+        let own = inputs(&self.text, &self.image);
+        let beside = self.beside.iter().map(|beside| inputs(&beside.text, &beside.image));
+        if let Some(found) = beside.into_iter().find(|found| *found != own) {
+            return Some(format!(
+                "beside: expected heads that read {own:?} components, found {found:?}"
+            ));
+        }
         let beside = self.beside.iter().map(|beside| (&beside.text, &beside.image));
         let sides = std::iter::once((&self.text, &self.image)).chain(beside);
         let mut widths = sides.map(|(text, image)| (text.output(), image.output()));
@@ -69,14 +78,10 @@ fn once() -> f64 {
 
 /// The first maps that had another beside them had one, and recorded it as such.
 fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<BesideConfig>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Beside {
-        One(BesideConfig),
-        Several(Vec<BesideConfig>),
-    }
-    Ok(match Beside::deserialize(from)? {
-        Beside::One(one) => vec![one],
-        Beside::Several(several) => several,
-    })
+    let beside = match serde_json::Value::deserialize(from)? {
+        one @ serde_json::Value::Object(_) => vec![one],
+        several => serde_json::from_value(several).map_err(D::Error::custom)?,
+    };
+    let read = |one| serde_json::from_value(one).map_err(D::Error::custom);
+    beside.into_iter().map(read).collect()
 }

@@ -48,7 +48,7 @@ pub struct BertConfig {
     pub intermediate_size: usize,
     /// Activation inside the MLP.
     pub hidden_act: String,
-    /// Number of position embeddings: the most tokens a text may have.
+    /// Number of position embeddings: the most tokens of a text, and in RoBERTa those before its first.
     pub max_position_embeddings: usize,
     /// Number of segment embeddings; none in BLIP.
     pub type_vocab_size: usize,
@@ -64,20 +64,30 @@ impl BertConfig {
     pub(super) fn read(dir: &Path) -> Result<(Self, usize)> {
         #[derive(Deserialize)]
         struct Others {
-            pad_token_id: usize,
             is_decoder: bool,
+        }
+        #[derive(Deserialize)]
+        struct Padding {
+            pad_token_id: usize,
         }
         let file = Config::read(dir, &KINDS)?;
         let config: Self = file.values()?;
-        let Others { pad_token_id, is_decoder } = file.values()?;
+        let Others { is_decoder } = file.values()?;
         let decodes = is_decoder.then(|| "is_decoder: expected false, found true".to_owned());
         if let Some(fault) = config.fault().or(decodes) {
             return Err(file.refused(fault));
         }
         let first = match file.kind() {
             BERT => 0,
-            _ => first_of_roberta(pad_token_id),
+            _ => first_of_roberta(file.values::<Padding>()?.pad_token_id),
         };
+        if first >= config.max_position_embeddings {
+            let most = config.max_position_embeddings;
+            let reason = format!(
+                "pad_token_id: expected one below the last of {most} positions, where texts begin at {first}"
+            );
+            return Err(file.refused(reason));
+        }
         Ok((config, first))
     }
 
@@ -104,5 +114,5 @@ impl BertConfig {
 
 /// RoBERTa counts positions from the padding token's id on.
 pub(crate) fn first_of_roberta(padding: usize) -> usize {
-    padding + 1
+    padding.saturating_add(1)
 }

@@ -6,7 +6,7 @@ use tombolo_vectors::EmbeddingMatrix;
 
 use super::Session;
 use crate::error::Result;
-use crate::joined::Joined;
+use crate::joined::{Joined, Ranked};
 use crate::run::Event;
 
 /// Texts of the validation split, at least; with fewer the choice would be chance.
@@ -19,24 +19,30 @@ const TEMPERATURES: [f64; 3] = [0.02, 0.05, 0.1];
 const WEIGHTS: [f64; 3] = [0.5, 0.75, 1.0];
 
 impl Session<'_> {
-    /// The map with hubs held back as serves the validation split best; as it is where that is best, and where there is no such
-    /// split or too little to hold vectors against.
+    /// The map with hubs held back as serves the validation split best; as it is where that is best, and where there is too little to
+    /// hold vectors against. Where that split is too small to choose by, as strongly as `restraint` says, or not at all.
     pub(super) fn with_hubs_held_back(
         &mut self,
-        map: Map,
+        (map, restraint): (Map, Option<Restraint>),
         joined: &Joined,
         texts: &EmbeddingMatrix,
         images: &EmbeddingMatrix,
     ) -> Result<Map> {
         let (bank_texts, bank_images) = joined.bank(self.settings.map.querybank);
-        if bank_texts.len().min(bank_images.len()) < 2 || joined.validation_texts() < FEWEST {
+        if bank_texts.len().min(bank_images.len()) < 2 {
             return Ok(map);
         }
-        let Some(ranked) = joined.ranked(&map, texts, images)? else { return Ok(map) };
-        let gallery = ranked.gallery;
-        self.begin("hubs".to_owned(), TEMPERATURES.len());
+        let ranked = match joined.validation_texts() < FEWEST {
+            true => None,
+            false => joined.ranked(&map, texts, images)?,
+        };
         let bank_texts = map.map_texts(&texts.select(&bank_texts))?;
         let bank_images = map.map_images(&images.select(&bank_images))?;
+        let Some(Ranked { gallery, .. }) = ranked else {
+            let hubness = restraint.map(|known| Hubness::new(known, &bank_texts, &bank_images));
+            return Ok(map.with_hubness(hubness.transpose()?));
+        };
+        self.begin("hubs".to_owned(), TEMPERATURES.len());
         let mut best = (gallery.as_gallery().rankings()?.rsum(), None);
         for (done, temperature) in (1..).zip(TEMPERATURES) {
             let restraint = Restraint { temperature, weight: 1.0 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tombolo_eval::Retrieval;
 use tombolo_models::checkpoint::safetensors;
 use tombolo_models::checkpoint::{CheckpointError, Tensors};
-use tombolo_models::map::{Map, MapConfig};
+use tombolo_models::map::{Map, MapConfig, Restraint};
 use tombolo_models::model::{Model, TowerFile, save_model_file, save_tower};
 use tombolo_models::weights::Weights;
 use tombolo_vectors::EmbeddingMatrix;
@@ -52,14 +52,14 @@ impl Session<'_> {
         let chosen = regularisation.map(|share| format!(", regularisation {share}"));
         self.end(format!("stage map: joined{}", chosen.unwrap_or_default()));
         let (map, beside) = self.with_form_beside(map, &task)?;
-        let map = match settings.previous {
+        let (map, restraint) = match settings.previous {
             true => self.with_previous(map, joined, texts, images)?,
-            false => map,
+            false => (map, None),
         };
         if let Some(share) = regularisation.or(beside) {
             record(&mut self.model.training, share);
         }
-        let validation = self.conclude(map, joined, texts, images, Stage::Map)?;
+        let validation = self.conclude((map, restraint), joined, texts, images, Stage::Map)?;
         self.done(Stage::Map)?;
         Ok(validation)
     }
@@ -138,7 +138,7 @@ impl Session<'_> {
         let settings = &self.settings.map.clone();
         let task = map::Task { pairs, settings, device, validate: &validate };
         let (map, _) = self.with_form_beside(map, &task)?;
-        let validation = self.conclude(map, joined, &texts, &images, Stage::Joint)?;
+        let validation = self.conclude((map, None), joined, &texts, &images, Stage::Joint)?;
         save_model_file(&new, &self.model)?;
         self.run.replace_parts(Stage::Joint.as_str())?;
         Ok(validation)
@@ -159,10 +159,11 @@ impl Session<'_> {
         Ok((map.with_beside(&beside, 1.0), regularisation))
     }
 
-    /// Saves a map that was found, with what it reaches on the validation split.
+    /// Saves a map that was found, with what it reaches on the validation split. `restraint`: how strongly hubs are held back where there
+    /// is too little to choose by.
     fn conclude(
         &mut self,
-        map: Map,
+        (map, restraint): (Map, Option<Restraint>),
         joined: &Joined,
         texts: &EmbeddingMatrix,
         images: &EmbeddingMatrix,
@@ -176,7 +177,7 @@ impl Session<'_> {
         let path = dir.join("map.safetensors");
         let map = match self.settings.map.querybank {
             0 => map,
-            _ => self.with_hubs_held_back(map, joined, texts, images)?,
+            _ => self.with_hubs_held_back((map, restraint), joined, texts, images)?,
         };
         map.save(&path, [&text, &image], self.precision())?;
         let (map, _) = Map::load(&path, &self.backbones.device)?;

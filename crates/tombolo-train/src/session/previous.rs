@@ -4,7 +4,7 @@ use candle_core::Device;
 use tombolo_eval::OwnedGallery;
 use tombolo_models::ModelError;
 use tombolo_models::backbones::SHARED;
-use tombolo_models::map::Map;
+use tombolo_models::map::{Hubness, Map, Restraint};
 use tombolo_models::model::{Model, ModelFile, TowerFile};
 use tombolo_models::tower::Readout;
 use tombolo_vectors::EmbeddingMatrix;
@@ -12,36 +12,55 @@ use tombolo_vectors::EmbeddingMatrix;
 use super::Session;
 use super::hubs::FEWEST;
 use crate::error::{Result, TrainError};
-use crate::joined::Joined;
+use crate::joined::{Joined, Ranked};
 use crate::run::Event;
 use crate::settings::StageSettings;
 use crate::train::{Plan, Stage};
 
-/// The part of a score that is the map's of before, as it is tried: of those that do as well the first.
+/// The part of a score that is the map's of before where there is too little to choose by: pairs are few there.
+const UNCHOSEN: f64 = 0.8;
+
+/// What is tried of it: of those that do as well the first.
 const SHARES: [f64; 11] = [0.5, 0.35, 0.65, 0.2, 0.8, 0.1, 0.9, 0.05, 0.95, 0.0, 1.0];
+
+/// Where `model.toml` says for what part of a score the map of before counts, below `training`.
+pub const RECORD: &str = "map_before";
 
 impl Session<'_> {
     /// A map with the one of before beside it, which counts for as much of a score as serves the validation split best: for none, or
-    /// for all of it, if that is best. For half where there is too little to choose by.
+    /// for all of it, if that is best. And how strongly that one held hubs back.
     pub(super) fn with_previous(
         &mut self,
         map: Map,
         joined: &Joined,
         texts: &EmbeddingMatrix,
         images: &EmbeddingMatrix,
-    ) -> Result<Map> {
-        let previous = self.previous_map()?.with_hubness(None);
-        let ranked = |map: &Map| joined.ranked(map, texts, images);
-        let galleries = match joined.validation_texts() < FEWEST {
-            true => None,
-            false => ranked(&map)?.zip(ranked(&previous)?),
-        };
-        let Some((new, old)) = galleries else {
-            self.end("the map before: half of a score, with too little to choose by".to_owned());
-            return Ok(joined_by(map, &previous, SHARES[0]));
+    ) -> Result<(Map, Option<Restraint>)> {
+        let previous = self.previous_map()?;
+        let restraint = previous.hubness().map(Hubness::restraint);
+        let previous = previous.with_hubness(None);
+        let share = self.share(&map, &previous, &|map| joined.ranked(map, texts, images))?;
+        self.model.training.insert(RECORD.to_owned(), share.into());
+        Ok((joined_by(map, &previous, share), restraint))
+    }
+
+    fn share(
+        &mut self,
+        map: &Map,
+        previous: &Map,
+        ranked: &dyn Fn(&Map) -> Result<Option<Ranked>>,
+    ) -> Result<f64> {
+        let galleries = ranked(map)?.zip(ranked(previous)?);
+        let Some((new, old)) = galleries.filter(|(new, _)| new.gallery.query_texts.len() >= FEWEST)
+        else {
+            let percent = 100.0 * UNCHOSEN;
+            self.end(format!(
+                "the map before: {percent:.0}% of a score; {FEWEST} validation texts would let it be chosen"
+            ));
+            return Ok(UNCHOSEN);
         };
         self.begin("the map before".to_owned(), SHARES.len());
-        let mut best = (f64::NEG_INFINITY, SHARES[0]);
+        let mut best = (f64::NEG_INFINITY, UNCHOSEN);
         for (done, share) in (1..).zip(SHARES) {
             let recalls = recalls(&new.gallery, &old.gallery, share)?;
             if recalls > best.0 {
@@ -50,7 +69,7 @@ impl Session<'_> {
             self.logger.event(Event::Advance { done, loss: None });
         }
         self.end(format!("the map before: {:.0}% of a score", 100.0 * best.1));
-        Ok(joined_by(map, &previous, best.1))
+        Ok(best.1)
     }
 
     /// The space that the halves of a jointly trained model share, or the map of the run whose towers these are.
@@ -63,16 +82,22 @@ impl Session<'_> {
     }
 }
 
-/// Refuses a plan in which no map could be there before, so that it is known before anything is trained.
+/// Refuses a plan in which no map could be there before, so that it is known before anything is trained. Returns what the user should
+/// be told where the map loses what was beside it.
 ///
 /// # Errors
 /// [`TrainError::InvalidSetting`], or if the map of a run cannot be read.
-pub(crate) fn check(plan: &Plan<'_>, device: &Device) -> Result<()> {
-    if !plan.settings.map.previous || !plan.trains(Stage::Map) {
-        return Ok(());
-    }
+pub(crate) fn check(plan: &Plan<'_>, device: &Device) -> Result<Option<String>> {
     let start = Model::open(plan.start()).ok();
     let kept = start.as_ref().map(Model::file);
+    if !plan.settings.map.previous || !plan.trains(Stage::Map) {
+        let anew = plan.trains(Stage::Map) || plan.trains(Stage::Joint);
+        let had = kept.is_some_and(|file| file.training.contains_key(RECORD));
+        let place = plan.start().display();
+        return Ok((anew && had).then(|| {
+            format!("the map of {place} had one of before beside it, which the new one has not; --set map.previous=true keeps all that it was made of")
+        }));
+    }
     let side =
         |stage, settings: &StageSettings, tower: &dyn Fn(&ModelFile) -> Option<String>| match plan
             .trains(stage)
@@ -84,10 +109,10 @@ pub(crate) fn check(plan: &Plan<'_>, device: &Device) -> Result<()> {
     let text = side(Stage::Text, &plan.settings.text, &|file| of(&file.text));
     let image = side(Stage::Image, &plan.settings.image, &|file| of(&file.image));
     if text.is_some() && text == image {
-        return Ok(());
+        return Ok(None);
     }
     match kept.filter(|_| !plan.trains(Stage::Text) && !plan.trains(Stage::Image)) {
-        Some(file) => map_of_run(plan, file, device).map(|_| ()),
+        Some(file) => map_of_run(plan, file, device).map(|_| None),
         None => Err(no_previous()),
     }
 }
@@ -107,7 +132,9 @@ fn map_of_run(plan: &Plan<'_>, file: &ModelFile, device: &Device) -> Result<Map>
 
 /// Whether the towers of a run are the halves of one jointly trained model, whose vectors they give as they are.
 pub fn share_a_space(file: &ModelFile) -> bool {
-    shared_by(&file.text).is_some_and(|model| Some(model) == shared_by(&file.image))
+    let halves = [&file.text, &file.image]
+        .map(|tower| Some((shared_by(tower)?, tower.as_ref()?.backbone_fingerprint.as_str())));
+    halves[0].is_some() && halves[0] == halves[1]
 }
 
 /// The jointly trained model in whose shared space a tower's vectors are.
@@ -123,7 +150,7 @@ fn shared_as_set(settings: &StageSettings) -> Option<&str> {
 }
 
 fn no_previous() -> TrainError {
-    let reason = "found none: it is that of the run that --model names, with --stages map, or the space of a jointly trained model";
+    let reason = "found none: it is that of the run that --model names, with --stages map, or the space of a jointly trained model, with output and pool_top 0 on both sides";
     TrainError::InvalidSetting { key: "map.previous".to_owned(), reason: reason.to_owned() }
 }
 

@@ -83,8 +83,8 @@ impl Settings {
 
     /// A map of one's own on a jointly trained model, called as a backbone is: its halves stay as they are, and the space that they
     /// share stands beside the map.
-    pub fn on_joint(model: &str) -> Self {
-        let photos = Self::photos();
+    pub fn on_joint(model: &str, dataset: &str) -> Self {
+        let (photos, of_data) = (Self::photos(), Preset::Default.settings(dataset));
         let half = |of: StageSettings| StageSettings {
             backbone: format!("{model}{SHARED}"),
             output: 0,
@@ -92,7 +92,7 @@ impl Settings {
             epochs: 0,
             ..of
         };
-        let map = MapSettings { previous: true, ..photos.map };
+        let map = MapSettings { previous: true, ..of_data.map };
         Self { text: half(photos.text), image: half(photos.image), map, ..photos }
     }
 
@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_map_on_a_jointly_trained_model_can_be_trained() {
-        let settings = Settings::on_joint("hf:a/b");
+        assert_eq!(Settings::on_joint("hf:a/b", "emoji").map.querybank, 0);
+        let settings = Settings::on_joint("hf:a/b", "csv:captions.csv");
         settings.check(&Stage::ALL).unwrap();
         assert_eq!((&settings.text.backbone[..], settings.image.output), ("hf:a/b@shared", 0));
     }

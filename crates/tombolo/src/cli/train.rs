@@ -134,7 +134,7 @@ fn joint(
 ) -> anyhow::Result<Option<OnJoint>> {
     let Some(model) = &arguments.model else { return Ok(None) };
     let dir = model::model_dir(model, backbones, terminal)?;
-    if !dir.exists() && arguments.out.is_some() {
+    if !dir.exists() && arguments.out.as_ref().is_some_and(|out| out != model) {
         let message = format!("--model {}: there is no such model", model.display());
         let hint = "name a run, a starter, or a jointly trained model, or leave it out (and TOMBOLO_MODEL)";
         return Err(Misuse::new(message, hint).into());
@@ -166,6 +166,8 @@ fn joint(
     if name.contains('+') {
         return Err(refused("expected no + in its path, which stands between two networks").into());
     }
+    terminal
+        .note(&format!("a map of your own on {}, whose halves stay as they are", model.display()));
     let further = stages.contains(&Stage::Scan).then_some(Stage::Scan);
     let stages = Stage::ALL.into_iter().chain(further).collect();
     Ok(Some(OnJoint { model: name, out, stages }))
@@ -219,7 +221,7 @@ fn settings(
     joint: Option<&OnJoint>,
 ) -> anyhow::Result<Settings> {
     let mut settings = match joint {
-        Some(joint) => Settings::on_joint(&joint.model),
+        Some(joint) => Settings::on_joint(&joint.model, dataset),
         None => Preset::from(arguments.preset).settings(dataset),
     };
     settings.map.previous |= joint.is_none() && keeps_the_map(arguments, stages);

@@ -8,6 +8,7 @@ use tombolo_models::checkpoint::{self, CheckpointError};
 use tombolo_models::map::{BesideConfig, Restraint};
 use tombolo_models::model::{Model, TowerFile};
 use tombolo_models::tower::{EncoderKind, Readout, TailConfig, TowerConfig, TowerInput};
+use tombolo_train::MAP_BEFORE;
 use tombolo_train::run::PlanFile;
 use tombolo_train::settings::StageSettings;
 
@@ -139,6 +140,9 @@ fn map_facts(model: &Model, plan: Option<&PlanFile>) -> anyhow::Result<Vec<Fact>
         let kind = serde_json::to_value(map.kind)?;
         facts.insert(0, Fact::new("kind", kind.as_str().unwrap_or_default().to_owned()));
         facts.push(Fact::new("training", training(map.epochs, map.batch, map.learning_rate)));
+    }
+    if let Some(share) = model.file().training.get(MAP_BEFORE).and_then(toml::Value::as_float) {
+        facts.push(Fact::new("the map before", format!("{:.0}% of a score", 100.0 * share)));
     }
     Ok(facts)
 }

@@ -69,7 +69,7 @@ fn a_map_of_ones_own_goes_on_a_jointly_trained_model() {
     assert_fails(&preset, 2, "--preset", "");
     let output = run(dir, &train);
     assert_status(&output, 0);
-    assert!(err(&output).contains("the map before: half of a score"), "{}", err(&output));
+    assert!(err(&output).contains("the map before: 80% of a score"), "{}", err(&output));
     let features = std::fs::read_dir(dir.join("home/features")).unwrap();
     assert_eq!(features.count(), 2, "the report reads what training has cached");
     let report = std::fs::read_to_string(dir.join("mine/report.html")).unwrap();
