@@ -3,14 +3,14 @@
 Reference: transformers 5.23.0, torch 2.15.0, tokenizers as transformers brings it; float32 on the CPU; seed 1.
 Tolerance: relative error 1e-4 (norm of the difference over norm of the expected).
 
-    python parity/bert/make.py [FOLDER_OF_all-MiniLM-L6-v2]
+    python parity/bert/make.py [FOLDER_OF_all-MiniLM-L6-v2] [--real FOLDER]
 
 writes
     tiny/config.json, tiny/model.safetensors   a seeded random BertModel (without pooler)
     tiny/inputs.json                           {"sequences": [[token id]], "input_ids": [[..]], "attention_mask": [[..]]}, padded with 0
     tiny/expected.safetensors                  last_hidden_state [batch, length, 32]; rows behind a sequence's end are zeroed
     roberta/                                   the same of a seeded random XLMRobertaModel, padded with 1
-and, given the folder with the real weights,
+with --real, in FOLDER, the same at the size of BERT base and of XLM-RoBERTa base, and nothing else; and, given the folder with the real weights,
     minilm.json                                a list of {"text", "ids" (truncated to 256), "head" (first 8 values of the pooled
                                                vector), "norm", "pooled" (all 384, first two texts only)}; pooled is the mean of
                                                last_hidden_state over all tokens, [CLS] and [SEP] included, before normalisation
@@ -42,24 +42,26 @@ SIZES = dict(
 )
 
 
-def bert():
-    config = BertConfig(max_position_embeddings=40, type_vocab_size=2, layer_norm_eps=1e-12, pad_token_id=0, **SIZES)
-    write("tiny", BertModel(config, add_pooling_layer=False), 0)
+REAL = SIZES | dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)
 
 
-def roberta():
-    config = XLMRobertaConfig(max_position_embeddings=42, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1, **SIZES)
-    write("roberta", XLMRobertaModel(config, add_pooling_layer=False), 1)
+def bert(folder, sizes, spread):
+    config = BertConfig(max_position_embeddings=40, type_vocab_size=2, layer_norm_eps=1e-12, pad_token_id=0, **sizes)
+    write(folder, BertModel(config, add_pooling_layer=False), 0, spread)
 
 
-def write(name, model, padding):
+def roberta(folder, sizes, spread):
+    config = XLMRobertaConfig(max_position_embeddings=42, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1, **sizes)
+    write(folder, XLMRobertaModel(config, add_pooling_layer=False), 1, spread)
+
+
+def write(folder, model, padding, spread):
     model.eval()
     with torch.no_grad():
         for name_of, value in model.named_parameters():
             # The default initialisation leaves biases at 0 and norms at 1, which would hide a forgotten one.
-            value.copy_(torch.randn_like(value) * 0.15 + (1.0 if name_of.endswith("LayerNorm.weight") else 0.0))
-    folder = HERE / name
-    folder.mkdir(exist_ok=True)
+            value.copy_(torch.randn_like(value) * spread + (1.0 if name_of.endswith("LayerNorm.weight") else 0.0))
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(model.config.to_json_string())
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
     generator = torch.Generator().manual_seed(2)
@@ -96,8 +98,11 @@ def minilm(folder):
 
 
 if __name__ == "__main__":
-    for make in (bert, roberta):
+    names = {"tiny": bert, "roberta": roberta}
+    real = "--real" in sys.argv
+    folder, sizes, spread = (Path(sys.argv[-1]), REAL, 0.03) if real else (HERE, SIZES, 0.15)
+    for name, make in names.items():
         torch.manual_seed(1)
-        make()
-    if len(sys.argv) > 1:
+        make(folder / name, sizes, spread)
+    if len(sys.argv) > 1 and not real:
         minilm(Path(sys.argv[1]))

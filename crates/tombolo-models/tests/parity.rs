@@ -170,9 +170,8 @@ fn channels_last(pixels: &HostTensor) -> (Vec<Vec<f32>>, (usize, usize)) {
     ((0..batch).map(picture).collect(), (height, width))
 }
 
-fn check_vit(dir: &str) {
-    let dir = golden(dir);
-    let vit = Vit::load(&dir, &Device::Cpu).unwrap();
+fn check_vit(dir: &Path) {
+    let vit = Vit::load(dir, &Device::Cpu).unwrap();
     let expected: Tensors = safetensors::read(&dir.join("expected.safetensors")).unwrap();
     for size in ["", "_other"] {
         let (pictures, sides) = channels_last(&expected[&format!("pixel_values{size}")]);
@@ -186,12 +185,24 @@ fn check_vit(dir: &str) {
 
 #[test]
 fn vit_matches_transformers_at_two_sizes() {
-    check_vit("vit/vit");
+    check_vit(&golden("vit/vit"));
 }
 
 #[test]
 fn dinov2_matches_transformers_at_two_sizes() {
-    check_vit("vit/dinov2");
+    check_vit(&golden("vit/dinov2"));
+}
+
+/// `python parity/vit/make.py FOLDER && python parity/bert/make.py --real FOLDER`, then
+/// `TOMBOLO_REAL=FOLDER cargo test --release --workspace --test parity -- --ignored`.
+#[test]
+#[ignore = "networks of their real sizes are not in the repository"]
+fn networks_of_real_size_match_transformers() {
+    let folder = PathBuf::from(std::env::var("TOMBOLO_REAL").unwrap());
+    ["vit", "dinov2"].iter().for_each(|name| check_vit(&folder.join(name)));
+    for name in ["tiny", "roberta"].map(|name| folder.join(name)) {
+        check_bert_of(&name, &name);
+    }
 }
 
 #[test]
