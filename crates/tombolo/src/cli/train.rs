@@ -101,7 +101,7 @@ enum PresetName {
     /// VSE++: words learned from scratch in a GRU, joined to frozen photo features from pairs alone
     #[value(name = "vse++")]
     VsePlusPlus,
-    /// One network for photos, its last blocks trained with the map: three times the default's time, and better
+    /// One network for photos and not two, its last blocks trained with the map: as good, in three times the default's time
     FineTuned,
 }
 
