@@ -193,10 +193,8 @@ fn dinov2_matches_transformers_at_two_sizes() {
     check_vit(&golden("vit/dinov2"));
 }
 
-/// `python parity/vit/make.py FOLDER && python parity/bert/make.py --real FOLDER`, then
-/// `TOMBOLO_REAL=FOLDER cargo test --release --workspace --test parity -- --ignored`.
 #[test]
-#[ignore = "networks of their real sizes are not in the repository"]
+#[ignore = "networks of their real sizes are not in the repository; parity/real_networks.sh makes and tests them"]
 fn networks_of_real_size_match_transformers() {
     let folder = PathBuf::from(std::env::var("TOMBOLO_REAL").unwrap());
     ["vit", "dinov2"].iter().for_each(|name| check_vit(&folder.join(name)));

@@ -7,6 +7,7 @@ mod hubs;
 mod pairs;
 pub(crate) mod previous;
 mod scan;
+mod share;
 
 use std::collections::HashMap;
 use std::ops::Range;

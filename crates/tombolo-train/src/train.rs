@@ -125,10 +125,9 @@ pub fn train(
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
     check_classes(plan)?;
+    previous::check(plan, &backbones.device)?;
     let mut observer = observer;
-    if let Some(message) = previous::check(plan, &backbones.device)? {
-        observer(Event::Warning { message });
-    }
+    previous::lost(plan).into_iter().for_each(|message| observer(Event::Warning { message }));
     check_backbones(plan, backbones, &mut observer)?;
     let run = RunDir::start(&plan.out, plan.start(), &file, plan.resume, plan.retrain)?;
     let logger = Logger::open(run.dir(), observer)?;

@@ -1,6 +1,6 @@
 //! `tombolo train`: the three stages, or some of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::FalseyValueParser;
@@ -143,34 +143,40 @@ fn joint(
         return Ok(None);
     }
     Model::open(&dir)?;
-    let refused = |message: &str| {
-        let message = format!("{} is a jointly trained model: {message}", model.display());
-        Misuse::new(
-            message,
-            "tombolo train DATASET --model MODEL --out RUN, MODEL perhaps from TOMBOLO_MODEL",
-        )
-    };
-    let Some(out) = arguments.out.clone() else {
-        return Err(refused("it stays as it is, and the run needs a place of its own").into());
-    };
-    if !matches!(arguments.preset, PresetName::Default) {
-        return Err(refused("expected no --preset, which has networks of its own").into());
-    }
-    if !stages.contains(&Stage::Map) || stages.contains(&Stage::Joint) {
-        return Err(refused("expected stage map, and no stage joint: its halves stay").into());
-    }
-    let name = match model.is_dir() {
-        true => format!("dir:{}", std::path::absolute(model)?.display()),
-        false => model.display().to_string(),
-    };
-    if name.contains('+') {
-        return Err(refused("expected no + in its path, which stands between two networks").into());
-    }
+    let joint = OnJoint::new(model, arguments, stages).map_err(|reason| {
+        let message = format!("{} is a jointly trained model: {reason}", model.display());
+        let hint =
+            "tombolo train DATASET --model MODEL --out RUN, MODEL perhaps from TOMBOLO_MODEL";
+        Misuse::new(message, hint)
+    })?;
     terminal
         .note(&format!("a map of your own on {}, whose halves stay as they are", model.display()));
-    let further = stages.contains(&Stage::Scan).then_some(Stage::Scan);
-    let stages = Stage::ALL.into_iter().chain(further).collect();
-    Ok(Some(OnJoint { model: name, out, stages }))
+    Ok(Some(joint))
+}
+
+impl OnJoint {
+    /// Or why what is asked for cannot be had on such a model.
+    fn new(model: &Path, arguments: &Arguments, stages: &[Stage]) -> Result<Self, String> {
+        let refused = |reason: &str| Err(reason.to_owned());
+        let Some(out) = arguments.out.clone() else {
+            return refused("it stays as it is, and the run needs a place of its own");
+        };
+        if !matches!(arguments.preset, PresetName::Default) {
+            return refused("expected no --preset, which has networks of its own");
+        }
+        if !stages.contains(&Stage::Map) || stages.contains(&Stage::Joint) {
+            return refused("expected stage map, and no stage joint: its halves stay");
+        }
+        let model = match std::path::absolute(model).ok().filter(|_| model.is_dir()) {
+            Some(dir) => format!("dir:{}", dir.display()),
+            None => model.display().to_string(),
+        };
+        if model.contains('+') {
+            return refused("expected no + in its path, which stands between two networks");
+        }
+        let further = stages.contains(&Stage::Scan).then_some(Stage::Scan);
+        Ok(Self { model, out, stages: Stage::ALL.into_iter().chain(further).collect() })
+    }
 }
 
 /// The run to write, and the run whose parts it starts from, if that is another.
