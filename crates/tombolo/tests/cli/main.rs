@@ -86,20 +86,24 @@ fn draw(colour: [u8; 3], place: &str) -> image::RgbImage {
 /// A folder with pictures and a CSV file that captions them, and `settings.toml`.
 fn data() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("photos")).unwrap();
+    fill(dir.path());
+    dir
+}
+
+fn fill(dir: &Path) {
+    std::fs::create_dir(dir.join("photos")).unwrap();
     let mut lines = vec!["image,caption,split".to_owned()];
     for (number, (name, colour)) in COLOURS.into_iter().enumerate() {
         for (at, place) in PLACES.into_iter().enumerate() {
             let photo = format!("photos/{name}-{place}.png");
-            draw(colour, place).save(dir.path().join(&photo)).unwrap();
+            draw(colour, place).save(dir.join(&photo)).unwrap();
             let split = if (number + at) % 6 == 5 { "val" } else { "train" };
             lines.push(format!("{photo},a {name} square on the {place},{split}"));
             lines.push(format!("{photo},{place} half {name},{split}"));
         }
     }
-    std::fs::write(dir.path().join("captions.csv"), lines.join("\n")).unwrap();
-    std::fs::write(dir.path().join("settings.toml"), SETTINGS).unwrap();
-    dir
+    std::fs::write(dir.join("captions.csv"), lines.join("\n")).unwrap();
+    std::fs::write(dir.join("settings.toml"), SETTINGS).unwrap();
 }
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {
@@ -139,15 +143,20 @@ fn assert_fails(output: &Output, status: i32, what: &str, hint: &str) {
 const TRAIN: [&str; 6] =
     ["train", "csv:captions.csv", "--config", "settings.toml", "--out", "model"];
 
-/// A data folder with a trained model in it, made once for all tests that only read it.
+/// A data folder with a trained model in it, made once for all tests that only read it. It is
+/// under `target`, always in the same place: nothing deletes what a static holds.
 fn trained() -> &'static Path {
-    static DIR: OnceLock<TempDir> = OnceLock::new();
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        let dir = data();
-        assert_status(&run(dir.path(), &TRAIN), 0);
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trained");
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir).unwrap();
+        }
+        std::fs::create_dir(&dir).unwrap();
+        fill(&dir);
+        assert_status(&run(&dir, &TRAIN), 0);
         dir
     })
-    .path()
 }
 
 /// A data folder of its own with a copy of the trained model.
