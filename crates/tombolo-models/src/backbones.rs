@@ -234,13 +234,14 @@ impl Backbones {
 
     /// The jointly trained model of a name, and the fingerprint of its vectors.
     fn shared(&self, name: &str, progress: OnProgress<'_>) -> Result<(Joint, String)> {
-        let (dir, fingerprint) = self.place(name, progress)?;
+        let dir = self.dir(name, progress)?;
         let joint = match Layout::of(&dir) {
             Some(_) => Joint::find(&dir)?,
             None => None,
         };
         let joint = joint.ok_or_else(|| ModelError::NotShared { name: name.to_owned() })?;
-        Ok((joint, format!("{fingerprint}{SHARED}")))
+        let fingerprint = format!("{}{SHARED}", joint.fingerprint()?);
+        Ok((joint, fingerprint))
     }
 
     /// Where the model of a name is.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::backbones::{Backbones, WORDS};
+use crate::backbones::{Backbones, SHARED, WORDS};
 use crate::checkpoint::safetensors::Precision;
 use crate::checkpoint::{self, Tensors};
 use crate::error::{ModelError, Result};
@@ -17,7 +17,7 @@ use crate::pull::OnProgress;
 use crate::scan::ScanFile;
 use crate::settings::{read_toml, write_toml};
 use crate::text::Tokenizer;
-use crate::tower::{Tower, TowerConfig};
+use crate::tower::{Readout, Tower, TowerConfig};
 use crate::weights::Weights;
 use crate::zoo::Joint;
 
@@ -73,6 +73,17 @@ impl TowerFile {
     fn on(&self) -> (&str, &str) {
         (&self.backbone, &self.backbone_fingerprint)
     }
+
+    /// The name and the fingerprint of the jointly trained model whose vectors this tower gives as they are.
+    pub fn shared_space(&self) -> Option<(&str, &str)> {
+        shared_space(&self.tower, self.on())
+    }
+}
+
+fn shared_space<'a>(tower: &TowerConfig, on: (&'a str, &'a str)) -> Option<(&'a str, &'a str)> {
+    let as_it_is = tower.readout == Readout::Pooled(0);
+    let shared = on.0.strip_suffix(SHARED).zip(on.1.strip_suffix(SHARED));
+    shared.filter(|(name, _)| as_it_is && !name.contains('+'))
 }
 
 /// A run directory, or a directory of a jointly trained model in a public layout, opened; its parts are loaded when they
@@ -274,7 +285,7 @@ impl Model {
         let file = self.part(part, file)?;
         let path = self.dir.join(format!("{part}.safetensors"));
         let tensors = checkpoint::safetensors::read(&path)?;
-        let found = fingerprint_of(&tensors, &file.tower, &file.backbone_fingerprint);
+        let found = tower_fingerprint(&tensors, &file.tower, file.on());
         if found != file.fingerprint {
             let (path, expected) = (self.dir.clone(), file.fingerprint.clone());
             return Err(ModelError::Mismatch { path, part, expected, found });
@@ -307,7 +318,7 @@ pub fn save_tower(
     Ok(TowerFile {
         backbone: backbone.0.to_owned(),
         backbone_fingerprint: backbone.1.to_owned(),
-        fingerprint: fingerprint_of(&tensors, tower, backbone.1),
+        fingerprint: tower_fingerprint(&tensors, tower, backbone),
         tower: tower.clone(),
     })
 }
@@ -318,6 +329,15 @@ pub fn save_tower(
 /// If the file cannot be written.
 pub fn save_model_file(dir: &Path, file: &ModelFile) -> Result<()> {
     write_toml(&dir.join("model.toml"), file)
+}
+
+/// The fingerprint of a tower. One that gives the vectors of a jointly trained model as they are has that model's, and
+/// fits every library of it.
+fn tower_fingerprint(tensors: &Tensors, tower: &TowerConfig, backbone: (&str, &str)) -> String {
+    match shared_space(tower, backbone).filter(|_| tensors.is_empty()) {
+        Some((_, joint)) => joint.to_owned(),
+        None => fingerprint_of(tensors, tower, backbone.1),
+    }
 }
 
 /// The fingerprint of a part: of its weights, its sizes and its backbone.

@@ -4,7 +4,6 @@ use candle_core::Device;
 use tombolo_models::backbones::SHARED;
 use tombolo_models::map::{Hubness, Map, Restraint};
 use tombolo_models::model::{Model, ModelFile, TowerFile};
-use tombolo_models::tower::Readout;
 use tombolo_vectors::EmbeddingMatrix;
 
 use super::Session;
@@ -72,7 +71,8 @@ pub(crate) fn check(plan: &Plan<'_>, device: &Device) -> Result<()> {
             true => shared_as_set(settings).map(str::to_owned),
             false => kept.and_then(tower),
         };
-    let of = |tower: &Option<TowerFile>| shared_by(tower).map(str::to_owned);
+    let of =
+        |tower: &Option<TowerFile>| tower.as_ref()?.shared_space().map(|(name, _)| name.to_owned());
     let text = side(Stage::Text, &plan.settings.text, &|file| of(&file.text));
     let image = side(Stage::Image, &plan.settings.image, &|file| of(&file.image));
     if text.is_some() && text == image {
@@ -99,18 +99,11 @@ fn map_of_run(plan: &Plan<'_>, file: &ModelFile, device: &Device) -> Result<Map>
 
 /// Whether the towers of a run are the halves of one jointly trained model, whose vectors they give as they are.
 pub fn share_a_space(file: &ModelFile) -> bool {
-    let halves = [&file.text, &file.image]
-        .map(|tower| Some((shared_by(tower)?, tower.as_ref()?.backbone_fingerprint.as_str())));
+    let halves = [&file.text, &file.image].map(|tower| tower.as_ref()?.shared_space());
     halves[0].is_some() && halves[0] == halves[1]
 }
 
-/// The jointly trained model in whose shared space a tower's vectors are.
-fn shared_by(tower: &Option<TowerFile>) -> Option<&str> {
-    let tower = tower.as_ref().filter(|tower| tower.tower.readout == Readout::Pooled(0))?;
-    tower.backbone.strip_suffix(SHARED)
-}
-
-/// The same of a tower that the settings ask for.
+/// The jointly trained model in whose shared space the vectors will be of a tower that the settings ask for.
 fn shared_as_set(settings: &StageSettings) -> Option<&str> {
     let as_it_is = settings.output == 0 && settings.pool_top == 0;
     settings.backbone.strip_suffix(SHARED).filter(|_| as_it_is)

@@ -105,6 +105,43 @@ fn a_map_of_ones_own_goes_on_a_jointly_trained_model() {
 }
 
 #[test]
+fn a_library_of_a_jointly_trained_model_answers_with_a_map_on_it() {
+    let dir = with_clip();
+    let dir = dir.path();
+    let index = |model: &str| {
+        let output = run(dir, &["index", "photos", "--library", "lib", "--model", model, "--json"]);
+        assert_status(&output, 0);
+        documents(&out(&output)).remove(0)
+    };
+    assert_eq!(index("clip")["encoded"], 24);
+    let train = ["train", "map", "csv:captions.csv", "--model", "clip", "--out", "mine"];
+    assert_status(&run(dir, &[&train[..], &["--set", "map.epochs=20"]].concat()), 0);
+
+    let search = |more: &[&str]| {
+        let search = ["search", "a red square", "--library", "lib", "--json"];
+        let output = run(dir, &[&search[..], more].concat());
+        assert_status(&output, 0);
+        documents(&out(&output))
+    };
+    let (own, mapped) = (search(&[]), search(&["--model", "mine"]));
+    assert_ne!(own[0]["score"], mapped[0]["score"], "the new map answers");
+    let server = Server::start(dir, &["--library", "lib", "--map", "mine"]);
+    let served = server.search(serde_json::json!({ "query": "a red square" }));
+    assert_eq!(served["hits"][0]["id"], mapped[0]["id"]);
+    drop(server);
+    assert_eq!(index("mine")["encoded"], 0, "and no photo is looked at again");
+    assert_eq!(search(&[])[0]["score"], mapped[0]["score"]);
+
+    // The vectors are the same as those of a library that was made with the map.
+    let mine = ["index", "photos", "--library", "other", "--model", "mine"];
+    assert_status(&run(dir, &mine), 0);
+    let other = run(dir, &["search", "a red square", "--library", "other", "--json"]);
+    let score = |hits: &[Value]| hits[0]["score"].as_f64().unwrap();
+    let (one, other) = (score(&mapped), score(&documents(&out(&other))));
+    assert!((one - other).abs() < 1e-4, "{one} {other}");
+}
+
+#[test]
 fn what_no_map_of_ones_own_can_go_on_is_refused() {
     let dir = with_clip();
     let dir = dir.path();
