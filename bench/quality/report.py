@@ -9,10 +9,10 @@ Written by `bench/quality.sh`; do not edit. Rows are named in `bench/quality/row
 val, and val is what is shown: expect a little less elsewhere. The test split was not looked at.
 
 Unless a row says otherwise, backbones are frozen: all-MiniLM-L6-v2 for captions, which has seen captions like these (its model card), and EfficientNet-Lite,
-trained on ImageNet, for photos. Parts are compared on a **small recipe**, which trains in a sixth of the default's time: photos through Lite0 alone, layers 0 and 6 of MiniLM, one
+trained on ImageNet, for photos. Parts are compared on a **small recipe**, which trains in an eighth of the default's time: photos through Lite0 alone, layers 0 and 6 of MiniLM, one
 layer of the paper's encoder 128 wide, a map of 384 dimensions with 384 inside, 30 epochs. A figure is the mean over seeds, ± half the distance between the best and the worst. *Processor time* is what the
-command used of both cores together, with features cached (–: they were not); on two idle cores the wall time is a little more than half of it. Rows on the
-towers of the small recipe count the map alone, the small recipe's own row all stages. *Trained*
+command used of both cores together, with features cached (–: they were not), the mean over the seeds that were timed; on two idle cores the wall time is a little more than half of it. A row on towers that were there counts the map alone
+(but *the default's towers, `mlp` alone*, which was trained whole), a row that goes on with stage joint that stage alone, every other row all its stages. *Trained*
 counts weights moved by a gradient, or solved for.
 """
 

@@ -30,7 +30,7 @@ class Group:
 FROZEN = ["text.output=0", "image.output=0"]
 # Without what the default adds to a map once it is found.
 PLAIN = ["map.beside=none", "map.querybank=0"]
-# A recipe that trains in a sixth of the default's time, on which parts are compared: so three seeds of each can be had.
+# A recipe that trains in an eighth of the default's time, on which parts are compared: so three seeds of each can be had.
 SMALL = ["image.backbone=efficientnet-lite0", "text.backbone=all-minilm-l6-v2@0,6", "text.layers=1", "text.width=128", "image.width=128",
          "map.dim=384", "map.hidden=384", "map.epochs=30", *PLAIN]
 VIEWS = 'image.views=["mirror", "crop", "color"]'
@@ -100,15 +100,15 @@ GROUPS = [
           "or photos, that it is held against is taken off its scores ([models.md](models.md#hubs)); no query of val plays a part but in the choice of two numbers. *Alone*: neither hubs held back nor another form beside.", [
               Row("default", "the default: `mlp`, `cca` beside it, hubs held back"),
               Row("default-alone", "the default's towers, `mlp` alone", PLAIN, **AGAIN),
-              Row("default-beside", "the same, and `cca` beside it", ["map.querybank=0"], **AGAIN),
-              Row("default-hubs", "`mlp`, hubs held back", ["map.beside=none"], **AGAIN),
-              Row("fine-tuned-lite2-alone", "`--preset fine-tuned`, alone", [*FINE_TUNED, *PLAIN], stages=JOINT),
-              Row("fine-tuned-both-alone", "and of texts, alone", [*FINE_TUNED_BOTH, *PLAIN], stages=JOINT),
+              Row("default-beside", "the default's towers, `mlp` with `cca` beside it", ["map.querybank=0"], **AGAIN),
+              Row("default-hubs", "the default's towers, `mlp`, hubs held back", ["map.beside=none"], **AGAIN),
+              Row("fine-tuned-lite2-alone", "`--preset fine-tuned`, `mlp` alone", [*FINE_TUNED, *PLAIN], stages=JOINT),
+              Row("fine-tuned-both-alone", "the same, with the last two layers of all-MiniLM-L6-v2 fine-tuned too, `mlp` alone", [*FINE_TUNED_BOTH, *PLAIN], stages=JOINT),
               Row("frozen-mlp-alone", "frozen features, `mlp` alone", [*FROZEN, *PLAIN]),
               Row("frozen-cca-alone", "frozen features, `cca` alone", [*FROZEN, "map.kind=cca", *PLAIN]),
-              Row("frozen-cca-lite2-alone", "with less read, as above, `cca` alone", [*CLOSED_LITE2, *PLAIN]),
+              Row("frozen-cca-lite2-alone", "frozen features with less read, as above, `cca` alone", [*CLOSED_LITE2, *PLAIN]),
               small(what="the small recipe: `mlp` alone"),
-              another_map("small-beside", "and `cca` beside it", ["map.beside=cca"]),
+              another_map("small-beside", "the small recipe: `mlp` with `cca` beside it", ["map.beside=cca"]),
               *[another_map(f"hubs-{size}", f"the small recipe, hubs held back by {size:,} texts and photos", [f"map.querybank={size}"])
                 for size in (250, 1_000, 4_000)],
               another_map("small-both", "the small recipe with `cca` beside it and hubs held back by 4,000", ["map.beside=cca", "map.querybank=4000"]),
