@@ -208,6 +208,13 @@ pub enum SearchError {
         source: rusqlite::Error,
     },
 
+    /// What was committed last lies in a log that cannot be read where nothing may be written.
+    #[error("{}: what was written last is in here, and cannot be read where nothing may be written", path.display())]
+    UnreadLog {
+        /// The write-ahead log.
+        path: PathBuf,
+    },
+
     /// A file of the library could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -263,9 +270,15 @@ impl SearchError {
             }
             Self::Inexpressible { .. } => "leave out the zero byte",
             Self::TooMany { .. } => "filter more, or leave out the order by time",
+            Self::UnreadLog { .. } => {
+                "search the library once where it may be written to: that puts the log into the records"
+            }
             Self::Busy { .. } => "wait until it is done; searching works meanwhile",
             Self::Records { source, .. } => match source.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => FULL_DISK,
+                Some(ErrorCode::SystemIoFailure) => {
+                    "is the disk full, or failing? Run the command again when it is not; what was indexed is kept"
+                }
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                     "another process holds the records: try again in a moment"
                 }

@@ -41,6 +41,12 @@ pub enum TrainError {
         /// The run directory.
         path: PathBuf,
     },
+    /// There is something else where a run should be put.
+    #[error("{path} is there, and is no run", path = path.display())]
+    NotARun {
+        /// The file or directory.
+        path: PathBuf,
+    },
     /// There is an unfinished run.
     #[error("{path} is an unfinished run", path = path.display())]
     Unfinished {
@@ -138,6 +144,7 @@ impl TrainError {
                 "choose another --out, or retrain one stage: `tombolo train map DATASET --out RUN`"
                     .into(),
             ),
+            Self::NotARun { .. } => Some("choose another --out: nothing there was touched".into()),
             Self::Unfinished { .. } => Some(
                 "run the same command with --resume to continue it, or delete the directory".into(),
             ),

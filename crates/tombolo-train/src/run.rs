@@ -1,5 +1,6 @@
 //! The run directory in the making: written beside its final name, renamed when whole.
 
+mod place;
 mod replace;
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tombolo_models::checkpoint::{self, Tensors, sync_folder};
+use tombolo_models::checkpoint::{self, Tensors};
 use tombolo_models::settings::{read_toml, write_toml};
 
 use crate::error::{Result, TrainError};
@@ -59,8 +60,8 @@ impl RunDir {
     /// there already: the new run takes its place when whole. It starts from the parts of the run `start`.
     ///
     /// # Errors
-    /// [`TrainError::RunExists`], [`TrainError::Unfinished`], [`TrainError::OtherRun`], or if the
-    /// directory cannot be written.
+    /// [`TrainError::RunExists`], [`TrainError::NotARun`], [`TrainError::Unfinished`], [`TrainError::OtherRun`], or if
+    /// the directory cannot be written.
     pub fn start(
         out: &Path,
         start: &Path,
@@ -71,6 +72,7 @@ impl RunDir {
         let name = out.file_name().ok_or_else(|| TrainError::RunExists { path: out.into() })?;
         let partial = out.with_file_name(format!("{}.partial", name.to_string_lossy()));
         let run = Self { out: out.to_path_buf(), partial };
+        run.check_place()?;
         if run.partial.exists() {
             if !resume {
                 return Err(TrainError::Unfinished { path: run.partial });
@@ -87,7 +89,7 @@ impl RunDir {
     }
 
     fn create(&self, start: &Path, plan: &PlanFile) -> Result<()> {
-        let staging = self.partial.with_extension("new");
+        let staging = self.partial.with_extension("partial.new");
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(TrainError::io(&staging))?;
         }
@@ -125,28 +127,6 @@ impl RunDir {
     /// The checkpoints of this run.
     pub fn checkpoints(&self) -> Checkpoints {
         Checkpoints { dir: self.partial.join("checkpoints") }
-    }
-
-    /// Puts the run in its final place, at once. An older run of that name is gone when the new one is there.
-    ///
-    /// # Errors
-    /// If a file cannot be removed or the directory not be renamed.
-    pub fn finish(self) -> Result<PathBuf> {
-        sync_folder(&self.partial).map_err(TrainError::io(&self.partial))?;
-        let old = self.partial.with_extension("old");
-        if self.out.exists() {
-            fs::rename(&self.out, &old).map_err(TrainError::io(&self.out))?;
-        }
-        fs::rename(&self.partial, &self.out).map_err(TrainError::io(&self.out))?;
-        // Last, so that a kill before the renaming leaves a run that can still be resumed.
-        for leftover in [old, self.out.join("checkpoints")] {
-            if leftover.exists() {
-                fs::remove_dir_all(&leftover).map_err(TrainError::io(&leftover))?;
-            }
-        }
-        let plan = self.out.join("plan.toml");
-        fs::remove_file(&plan).map_err(TrainError::io(&plan))?;
-        Ok(self.out)
     }
 }
 

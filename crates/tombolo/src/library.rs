@@ -10,7 +10,7 @@ use tombolo_models::model::ImageTower;
 use tombolo_models::pull::Store;
 #[cfg(feature = "milvus")]
 use tombolo_search::{Access, Tls};
-use tombolo_search::{BoxError, GalleryMap, ImageEncoder, Item, Library, Retriever};
+use tombolo_search::{BoxError, GalleryMap, ImageEncoder, Item, Library, Retriever, SearchError};
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{Misuse, Terminal};
@@ -107,9 +107,11 @@ pub fn remember_model(library: &Path, model: &Path) -> anyhow::Result<()> {
     let text = absolute.to_str().ok_or_else(|| {
         Misuse::new(format!("{} is not UTF-8", absolute.display()), "move the model elsewhere")
     })?;
-    Ok(tombolo_models::checkpoint::write_atomically(&library.join(MODEL_FILE), |file| {
+    let path = library.join(MODEL_FILE);
+    let write = tombolo_models::checkpoint::write_atomically(&path, |file| {
         std::io::Write::write_all(file, text.as_bytes())
-    })?)
+    });
+    Ok(write.map_err(|source| SearchError::Io { path, source })?)
 }
 
 /// A library that is there to search, and the model that it was last filled with.

@@ -1,9 +1,11 @@
 //! Models that are built into the program: ready to search with before anything is trained.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tombolo_models::checkpoint::sync_folder;
 
 /// A run directory inside the program.
 pub struct Starter {
@@ -73,6 +75,17 @@ impl Starter {
         home.join("starters").join(format!("{}-{}", self.name, &hash.finalize().to_hex()[..16]))
     }
 
+    /// Writes the files into a new directory, and has them on disk before anything is renamed.
+    fn write(&self, dir: &Path) -> std::io::Result<()> {
+        fs::create_dir_all(dir)?;
+        for (name, bytes) in self.files {
+            let mut file = fs::File::create(dir.join(name))?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+        }
+        sync_folder(dir)
+    }
+
     /// Puts the run directory below `home`, unless it is there. Returns it.
     fn unpack(&self, home: &Path) -> anyhow::Result<PathBuf> {
         let dir = self.dir(home);
@@ -80,10 +93,12 @@ impl Starter {
             return Ok(dir);
         }
         let partial = dir.with_extension(format!("partial-{}", std::process::id()));
-        let written = fs::create_dir_all(&partial).and_then(|()| {
-            self.files.iter().try_for_each(|(name, bytes)| fs::write(partial.join(name), bytes))
-        });
-        written.with_context(|| format!("cannot unpack {} to {}", self.name, partial.display()))?;
+        if let Err(error) = self.write(&partial) {
+            // The first error is the one worth reporting.
+            let _ = fs::remove_dir_all(&partial);
+            let what = format!("cannot unpack {} to {}", self.name, partial.display());
+            return Err(anyhow::Error::new(error).context(what));
+        }
         match fs::rename(&partial, &dir) {
             // Another process was faster.
             Err(_) if dir.is_dir() => fs::remove_dir_all(&partial).map(|()| dir.clone()),

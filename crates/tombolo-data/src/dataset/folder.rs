@@ -9,7 +9,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::collection::{Builder, FoundImage};
 use super::{Collection, ImageSource, Split, files};
-use crate::image::is_photo;
+use crate::image::{is_photo, not_built};
 use crate::{DataError, Place};
 
 /// Reads `folder`.
@@ -22,9 +22,15 @@ pub(super) fn open(folder: &Path) -> Result<Collection, DataError> {
             path: error.path().unwrap_or(folder).to_owned(),
             source: error.into(),
         })?;
-        if entry.file_type().is_file() && is_photo(entry.path()) {
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        if is_photo(entry.path()) {
             add(&mut builder, folder, entry.path(), photos)?;
             photos += 1;
+        } else if let Some(reason) = not_built(entry.path()) {
+            let name = entry.file_name().to_string_lossy();
+            builder.skip_in(folder, format!("image {name}"), reason.to_string());
         }
     }
     if photos == 0 {

@@ -16,7 +16,7 @@ mod sniff;
 
 pub use decode::{Decoded, Limits, Metadata, decode};
 pub use error::{DecodeError, ImageError};
-pub use extension::{EXTENSIONS, is_called_a_photo, is_photo};
+pub use extension::{EXTENSIONS, is_called_a_photo, is_photo, not_built};
 pub use load::{Loader, LoaderConfig, load};
 pub use preprocess::{Fit, Preprocess};
 pub use resize::{Filter, center_crop, resize};

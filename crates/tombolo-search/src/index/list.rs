@@ -1,12 +1,12 @@
 //! What there is to index, by names, sizes and times alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use tombolo_data::dataset::ImageSource;
-use tombolo_data::image::{EXTENSIONS, is_photo};
+use tombolo_data::image::{EXTENSIONS, is_photo, not_built};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Found, IndexItem, ItemList, Skipped, caption};
@@ -18,6 +18,8 @@ pub(super) struct Listing {
     pub(super) found: Vec<Found>,
     pub(super) scope: Scope,
     pub(super) skipped: Vec<Skipped>,
+    /// The files themselves of photos that were come upon through a link, by their path.
+    linked: HashMap<String, PathBuf>,
 }
 
 /// Where an item that was not found is gone, and not merely elsewhere.
@@ -48,7 +50,19 @@ impl Listing {
     fn sorted(mut self) -> Self {
         self.found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         self.found.dedup_by(|a, b| a.path == b.path);
+        self.drop_second_names();
         self
+    }
+
+    /// Leaves out what links lead to and is there under its own name, or through an earlier link: one name a file.
+    fn drop_second_names(&mut self) {
+        let linked = &self.linked;
+        let own = self.found.iter().filter(|found| !linked.contains_key(&found.path));
+        let mut files: HashSet<PathBuf> = own.map(|found| PathBuf::from(&found.path)).collect();
+        self.found.retain(|found| match linked.get(&found.path) {
+            Some(file) => files.insert(file.clone()),
+            None => true,
+        });
     }
 }
 
@@ -63,10 +77,13 @@ pub(super) fn files(paths: &[PathBuf], library: &Path) -> Listing {
                 Ok(metadata) => add_file(&mut listing, &file, &metadata, caption_beside(&file)),
                 Err(error) => listing.skip(path, error),
             },
-            Ok(_) => {
-                let reason = format!("expected a folder or one of {}", EXTENSIONS.join(", "));
-                listing.skip(path, reason);
-            }
+            Ok(file) => match not_built(&file) {
+                Some(reason) => listing.skip(path, reason),
+                None => {
+                    let expected = EXTENSIONS.join(", ");
+                    listing.skip(path, format!("expected a folder or one of {expected}"));
+                }
+            },
             Err(error) => listing.skip(path, error),
         }
     }
@@ -111,16 +128,24 @@ fn add_folder(listing: &mut Listing, root: &Path, library: Option<&Path>) {
     };
     let mut photos = Vec::new();
     let mut captions = HashMap::new();
+    let mut links = Vec::new();
     for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(wanted) {
-        let entry = entry.and_then(|entry| Ok((entry.metadata()?, entry.into_path())));
+        let entry = entry
+            .and_then(|entry| Ok((entry.metadata()?, entry.path_is_symlink(), entry.into_path())));
         match entry {
-            Ok((metadata, path)) if metadata.is_file() && is_photo(&path) => {
-                photos.push((path, metadata));
+            Ok((metadata, true, path)) if metadata.is_dir() => links.push(path),
+            Ok((metadata, link, path)) if metadata.is_file() && is_photo(&path) => {
+                let link = link || links.iter().any(|link| path.starts_with(link));
+                photos.push((path, metadata, link));
             }
-            Ok((metadata, path)) if metadata.is_file() && is_caption(&path) => {
+            Ok((metadata, _, path)) if metadata.is_file() && is_caption(&path) => {
                 captions.insert(path.with_extension(""), (stamp_of(&metadata), path));
             }
-            Ok(_) => {}
+            Ok((_, _, path)) => {
+                if let Some(reason) = not_built(&path) {
+                    listing.skip(&path, reason);
+                }
+            }
             Err(error) => {
                 let path = error.path().unwrap_or(root).to_owned();
                 let cause = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
@@ -129,9 +154,12 @@ fn add_folder(listing: &mut Listing, root: &Path, library: Option<&Path>) {
             }
         }
     }
-    for (path, metadata) in photos {
+    for (path, metadata, link) in photos {
         let caption = captions.get(&path.with_extension(""));
         let caption = caption.map(|(stamp, path)| (stamp.modified_ns, path.clone()));
+        if let (true, Some(name), Ok(file)) = (link, path.to_str(), absolute(&path)) {
+            listing.linked.insert(name.to_owned(), file);
+        }
         add_file(listing, &path, &metadata, caption);
     }
 }
@@ -224,6 +252,42 @@ mod tests {
         assert_eq!(listing.found[0].caption, caption::Source::File(root.join("a.txt")));
         assert_eq!(listing.skipped.len(), 2);
         assert!(listing.skipped[1].reason.starts_with("expected a folder or one of jpg"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_has_one_name_whatever_links_lead_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for name in ["photos/2024/a.png", "photos/z/b.png", "elsewhere/c.png"] {
+            std::fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            std::fs::write(root.join(name), "x").unwrap();
+        }
+        let link = |to: &str, name: &str| {
+            std::os::unix::fs::symlink(root.join(to), root.join("photos").join(name)).unwrap();
+        };
+        link("photos/2024", "best");
+        link("photos/z/b.png", "a-link.png");
+        link("elsewhere", "other");
+        link("elsewhere", "yet-another");
+        let listing = files(&[root.join("photos")], &root.join("library"));
+        let found: Vec<_> = listing.found.iter().map(|found| found.path.clone()).collect();
+        let expected = ["2024/a.png", "other/c.png", "z/b.png"];
+        assert_eq!(
+            found,
+            expected.map(|name| root.join("photos").join(name).display().to_string())
+        );
+    }
+
+    #[cfg(not(feature = "heif"))]
+    #[test]
+    fn a_photo_that_this_build_does_not_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.HEIC"), "x").unwrap();
+        let listing = files(&[dir.path().to_path_buf()], &dir.path().join("library"));
+        assert!(listing.skipped[0].reason.contains("built without `heif`"));
+        let listing = files(&[dir.path().join("a.HEIC")], &dir.path().join("library"));
+        assert!(listing.skipped[0].reason.contains("built without `heif`"));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) fn plan(
     listing: Listing,
     options: &IndexOptions,
 ) -> Result<Plan, SearchError> {
-    let Listing { found, scope, skipped } = listing;
+    let Listing { found, scope, skipped, .. } = listing;
     let summary = IndexSummary { found: found.len(), skipped, ..IndexSummary::default() };
     let mut plan = Plan { work: Vec::new(), gone: Vec::new(), summary };
     let mut found = found.into_iter().peekable();

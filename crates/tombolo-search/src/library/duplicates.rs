@@ -1,17 +1,18 @@
 //! Photos that are there more than once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
-use tombolo_vectors::{EmbeddingMatrix, Rows, top_k_batch};
+use tombolo_vectors::{EmbeddingMatrix, Rows, scores, top_k_batch};
 
 use super::reader::Library;
 use super::records::Item;
-use crate::SearchError;
+use crate::{SearchError, absolute};
 
 /// Rows that are compared with all others at a time.
 const QUERIES: usize = 512;
 
-/// The most others that one row is joined to directly; more are joined through these.
+/// The nearest of a row that are looked at first; if all of them are alike, every other row is.
 const NEIGHBOURS: usize = 16;
 
 /// Photos that show the same.
@@ -46,9 +47,14 @@ impl Library {
                 let is_live = |row| snapshot.live.contains(row);
                 let near = top_k_batch(&queries, rows, NEIGHBOURS, is_live)
                     .map_err(|source| self.damaged(source))?;
-                for (&row, near) in some.iter().zip(near) {
+                for ((&row, near), query) in some.iter().zip(near).zip(queries.iter()) {
                     let alike = near.iter().filter(|near| near.score >= threshold);
-                    alike.for_each(|near| groups.join(row, near.row));
+                    let joined = alike.map(|near| groups.join(row, near.row)).count();
+                    if joined == NEIGHBOURS {
+                        let scores = scores(query, rows).map_err(|source| self.damaged(source))?;
+                        let more = live.iter().filter(|&&other| scores[other] >= threshold);
+                        more.for_each(|&other| groups.join(row, other));
+                    }
                 }
                 progress((done + 1) * QUERIES.min(live.len()), live.len());
             }
@@ -68,6 +74,7 @@ impl Library {
         }
         let mut found: Vec<Duplicates> = by_group
             .into_values()
+            .map(one_name_each)
             .filter(|items| items.len() > 1)
             .map(|mut items| {
                 let pixels = |item: &Item| u64::from(item.width) * u64::from(item.height);
@@ -79,6 +86,18 @@ impl Library {
         found.sort_by(|a, b| a.items[0].path.cmp(&b.items[0].path));
         Ok(found)
     }
+}
+
+/// Leaves out further names, by links, of one file: whoever deletes what is there twice must not delete what is there once.
+fn one_name_each(mut items: Vec<Item>) -> Vec<Item> {
+    if items.len() > 1 {
+        let file = |item: &Item| absolute(Path::new(&item.path));
+        // The file's own name first.
+        items.sort_by_cached_key(|item| file(item).is_ok_and(|file| file != Path::new(&item.path)));
+        let mut files = HashSet::new();
+        items.retain(|item| file(item).map_or(true, |file| files.insert(file)));
+    }
+    items
 }
 
 /// Rows in groups that grow together (disjoint sets, paths halved).

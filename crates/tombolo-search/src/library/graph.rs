@@ -5,7 +5,7 @@
 //! candidates: the caller leaves out what is gone and scores the rest exactly, so a graph of other
 //! vectors could cost hits, but never show a wrong score or a photo that is not there.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use tombolo_vectors::{Chain, F16Rows, Rows, dot_f16};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
-use super::durable::sync_dir;
+use super::durable::through_temporary;
 use super::graph_file::is_sound;
 use crate::BoxError;
 
@@ -139,17 +139,17 @@ fn native(halves: &[f16]) -> &[usearch::f16] {
 
 /// Writes a graph under another name, and renames it when it is on disk.
 fn write(index: &Index, path: &Path) -> Result<(), BoxError> {
-    let temporary = path.with_extension("tmp");
-    let name = temporary.to_str().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?;
-    index.save(name)?;
-    File::options().write(true).open(&temporary)?.sync_all()?;
-    fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), sync_dir)?;
-    Ok(())
+    through_temporary(path, |temporary| {
+        let name = temporary.to_str();
+        index.save(name.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidFilename))?)?;
+        Ok(File::options().write(true).open(temporary)?.sync_all()?)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use tombolo_vectors::{EmbeddingMatrix, top_k};
 

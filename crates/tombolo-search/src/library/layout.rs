@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::write_whole;
+use super::durable::{is_temporary, write_whole};
 use crate::SearchError;
 
 const FORMAT: u32 = 2;
@@ -15,14 +15,8 @@ const LOCK: &str = "library.lock";
 const RECORDS: &str = "items.sqlite";
 
 /// What an interrupted creation can leave. Vectors are not among them: they come after the manifest.
-const BEFORE_MANIFEST: [&str; 6] = [
-    LOCK,
-    RECORDS,
-    "items.sqlite-wal",
-    "items.sqlite-shm",
-    "items.sqlite-journal",
-    "library.toml.tmp",
-];
+const BEFORE_MANIFEST: [&str; 5] =
+    [LOCK, RECORDS, "items.sqlite-wal", "items.sqlite-shm", "items.sqlite-journal"];
 
 /// A segment holds at most this many rows, and at most this many bytes.
 const SEGMENT_ROWS: usize = 65_536;
@@ -105,6 +99,23 @@ impl Layout {
         self.dir.join(generation_of("mapped", generation))
     }
 
+    /// Folders of vectors, and of what is derived from them, of all generations but one: what a compaction could not remove.
+    pub(crate) fn of_other_generations(&self, generation: u32) -> Vec<PathBuf> {
+        let kept = [self.vectors(generation), self.derived(generation)];
+        let ours = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let of = |kind: &str| {
+                let rest =
+                    name.strip_prefix(kind).map(|rest| rest.strip_prefix('-').unwrap_or(rest));
+                rest.is_some_and(|rest| rest.is_empty() || rest.parse::<u32>().is_ok())
+            };
+            of("vectors") || of("mapped")
+        };
+        let entries = fs::read_dir(&self.dir).into_iter().flatten();
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        folders.filter(|path| ours(path) && !kept.contains(path)).collect()
+    }
+
     /// Where vectors go that a map has moved. A fingerprint that is no plain name is hashed.
     pub(crate) fn mapped(&self, fingerprint: &str, generation: u32) -> PathBuf {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -151,7 +162,10 @@ impl Layout {
         }
         for entry in fs::read_dir(&self.dir).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
-            if !BEFORE_MANIFEST.iter().any(|ours| name.as_os_str() == *ours) {
+            let ours = name.to_str().is_some_and(|name| {
+                BEFORE_MANIFEST.contains(&name) || is_temporary(name, MANIFEST)
+            });
+            if !ours {
                 let found = "a folder of other files without library.toml";
                 return Err(SearchError::NotALibrary { path: self.dir.clone(), found });
             }
@@ -191,6 +205,17 @@ mod tests {
         let strange = layout.mapped("../../etc", 0);
         assert_eq!(strange.parent(), Some(Path::new("library/mapped")));
         assert_eq!(layout.mapped("ab12", 3), Path::new("library/mapped-3/ab12"));
+    }
+
+    #[test]
+    fn folders_of_other_generations_are_told_from_what_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["vectors", "vectors-24", "vectors-25", "mapped", "mapped-25", "vectors-old"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let mut found = Layout::new(dir.path()).of_other_generations(25);
+        found.sort();
+        assert_eq!(found, ["mapped", "vectors", "vectors-24"].map(|name| dir.path().join(name)));
     }
 
     #[test]

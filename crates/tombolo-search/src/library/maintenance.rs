@@ -203,8 +203,9 @@ impl LibraryWriter {
         }
         self.turn_to(writer, (&live, &sums), generation_after)?;
         // Readers may still have the old ones mapped; what cannot be removed now is removed by the next compaction.
-        let _ = fs::remove_dir_all(self.layout().vectors(generation));
-        let _ = self.remove_derived(generation);
+        for folder in self.layout().of_other_generations(generation_after) {
+            let _ = fs::remove_dir_all(folder);
+        }
         Ok(rows - live.len())
     }
 

@@ -28,15 +28,18 @@ pub(crate) fn open(
     let mut parts = Vec::with_capacity(raw.parts().len());
     for (segment, raw) in raw.parts().iter().enumerate() {
         let path = segment_path(dir, segment);
-        parts.push(match F16Rows::open_prefix(&path, map.dim(), raw.len()) {
+        let open = |path: &Path| F16Rows::open_prefix(path, map.dim(), raw.len());
+        parts.push(match open(&path) {
             Ok(part) => part,
             Err(_) => {
                 let values = complete(&path, library, raw, map)?;
-                match store(dir, &path, &values) {
-                    Ok(()) => F16Rows::open_prefix(&path, map.dim(), raw.len()),
-                    Err(_) => F16Rows::from_vec(map.dim(), values),
+                let stored = store(dir, &path, &values).ok();
+                // What another process does to the file in between is no concern of this one.
+                let stored = stored.and_then(|()| open(&path).ok());
+                match stored {
+                    Some(part) => part,
+                    None => F16Rows::from_vec(map.dim(), values).map_err(vectors)?,
                 }
-                .map_err(vectors)?
             }
         });
     }

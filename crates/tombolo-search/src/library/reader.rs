@@ -230,7 +230,11 @@ impl Library {
         mut look: impl FnMut(&Snapshot) -> Result<T, SearchError>,
     ) -> Result<T, SearchError> {
         for attempt in 1.. {
-            let snapshot = self.snapshot()?;
+            let snapshot = match self.snapshot() {
+                // A compaction may have removed the vectors after the records were read.
+                Err(_) if attempt < ATTEMPTS => continue,
+                snapshot => snapshot?,
+            };
             let found = look(&snapshot);
             if attempt == ATTEMPTS || self.records().version()? == snapshot.version {
                 return found;

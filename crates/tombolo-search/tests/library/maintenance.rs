@@ -225,6 +225,40 @@ fn copies_and_likenesses_are_grouped() {
 }
 
 #[test]
+fn a_photo_joins_a_group_by_any_of_its_members() {
+    let desk = Desk::new();
+    // Each is nearer to its own twenty than to any of the others.
+    for colour in (0..20).chain(60..80) {
+        desk.paint(&format!("photos/{colour}.png"), [255, colour, 0]);
+    }
+    desk.index(&["photos"]);
+    let found = desk.library().duplicates(0.95, &mut |_, _| {}).unwrap();
+    let sizes: Vec<usize> = found.iter().map(|group| group.items.len()).collect();
+    assert_eq!(sizes, [40]);
+}
+
+#[cfg(unix)]
+#[test]
+fn two_names_of_one_file_are_no_duplicates() {
+    let desk = Desk::new();
+    desk.paint("photos/2024/a.png", [255, 0, 0]);
+    std::os::unix::fs::symlink(desk.path("photos/2024"), desk.path("photos/best")).unwrap();
+    let names = ["photos/best/a.png", "photos/2024/a.png", "photos/2024/gone.png"];
+    let names = names.map(|name| desk.path(name).display().to_string());
+    let halves = [[1.0, 0.0, 0.0]; 3].as_flattened().iter().map(|&x| half::f16::from_f32(x));
+    let halves: Vec<half::f16> = halves.collect();
+    desk.writer().commit_vectors(&halves[..6], &names[..2]).unwrap();
+    let paths = || {
+        let found = desk.library().duplicates(0.97, &mut |_, _| {}).unwrap();
+        let paths = found.into_iter().flat_map(|group| group.items).map(|item| item.path);
+        paths.collect::<Vec<_>>()
+    };
+    assert_eq!(paths(), Vec::<String>::new());
+    desk.writer().commit_vectors(&halves[6..], &names[2..]).unwrap();
+    assert_eq!(paths(), names[1..], "the file's own name stays");
+}
+
+#[test]
 fn what_is_no_library_cannot_be_mended() {
     let desk = Desk::new();
     assert!(LibraryWriter::open(&desk.path("nothing")).is_err());

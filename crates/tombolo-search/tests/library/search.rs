@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tombolo_search::{
-    BoxError, GalleryMap, IndexOptions, Library, Method, SearchError, SearchOptions,
+    BoxError, GalleryMap, IndexOptions, Library, LibraryWriter, Method, SearchError, SearchOptions,
 };
 use tombolo_vectors::EmbeddingMatrix;
 
@@ -132,4 +132,49 @@ fn an_empty_library_finds_nothing() {
     desk.writer();
     assert!(desk.library().is_empty().unwrap());
     assert!(desk.library().search(&[1.0, 0.0, 0.0], &Default::default()).unwrap().is_empty());
+}
+
+#[test]
+fn searches_at_once_do_not_take_each_others_files() {
+    let desk = Desk::new();
+    let dir = desk.library_dir();
+    let names: Vec<String> = (0..20_000).map(|name| format!("/{name}.png")).collect();
+    let halves = vec![half::f16::from_f32(0.5); 3 * names.len()];
+    let mut writer = LibraryWriter::open_or_create(&dir, "mean-colour", 3).unwrap();
+    writer.commit_vectors(&halves, &names).unwrap();
+    for _ in 0..30 {
+        let _ = std::fs::remove_dir_all(dir.join("mapped"));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let map = Swap::default();
+                    let options = SearchOptions { map: Some(&map), ..Default::default() };
+                    Library::open(&dir).unwrap().search(&[1.0, 0.0, 0.0], &options).unwrap();
+                });
+            }
+        });
+    }
+    let left = std::fs::read_dir(dir.join("mapped").join("swap")).unwrap().count();
+    assert_eq!(left, 1, "one segment, and nothing half written");
+}
+
+#[test]
+fn a_search_stands_a_compaction() {
+    let desk = Desk::with_three();
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while done.load(Ordering::Relaxed) == 0 {
+                assert!(names(&desk.library(), [9, 9, 9], &Default::default()).len() >= 3);
+            }
+        });
+        for _ in 0..20 {
+            desk.paint("photos/grey.png", [9, 9, 9]);
+            desk.index(&["photos"]);
+            std::fs::remove_file(desk.path("photos/grey.png")).unwrap();
+            desk.index(&["photos"]);
+            desk.writer().compact().unwrap();
+        }
+        done.store(1, Ordering::Relaxed);
+    });
 }

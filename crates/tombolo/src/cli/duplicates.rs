@@ -7,7 +7,7 @@ use serde_json::json;
 use tombolo_search::{Duplicates, Library};
 
 use super::terminal::Terminal;
-use super::{Global, Outcome};
+use super::{Global, Outcome, one_form};
 use crate::library::library_dir;
 
 /// Find photos of a library that show the same
@@ -20,12 +20,13 @@ pub struct Arguments {
     #[arg(long, env = "TOMBOLO_LIKENESS", default_value_t = 0.97, value_name = "COSINE", value_parser = likeness)]
     likeness: f32,
     /// Print all paths but the first of each group, each ended by a zero byte, for `xargs -0`
-    #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json",
+    #[arg(short = '0', long = "null", env = "TOMBOLO_NULL",
         value_parser = clap::builder::FalseyValueParser::new())]
     null: bool,
 }
 
 pub fn run(arguments: Arguments, _: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    one_form(arguments.null, terminal)?;
     let library = Library::open(&library_dir(arguments.library)?)?;
     // Equal bytes share a row, whose cosine with itself may come out a little below one.
     let likeness = if arguments.likeness >= 1.0 { f32::INFINITY } else { arguments.likeness };

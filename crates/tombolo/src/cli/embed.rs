@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use tombolo_data::dataset::ImageSource;
@@ -95,7 +94,9 @@ fn read(input: &str) -> anyhow::Result<Vec<Input>> {
         return Ok(vec![Input::Text(input.to_owned())]);
     }
     if path.extension().is_some_and(|extension| extension == "txt") {
-        let text = std::fs::read_to_string(path).with_context(|| input.to_owned())?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Misuse::new(format!("{input}: {error}"), "give a file in UTF-8 with one text a line")
+        })?;
         return Ok(text.lines().map(|line| Input::Text(line.to_owned())).collect());
     }
     Ok(vec![Input::Photo(path.to_path_buf())])
@@ -108,6 +109,11 @@ enum Format {
 
 impl Format {
     fn of(path: &Path) -> anyhow::Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let message = format!("{}: there is no folder {}", path.display(), folder.display());
+            return Err(Misuse::new(message, "make it first, or choose another --out").into());
+        }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("npy") => Ok(Self::Npy),
             Some("safetensors") => Ok(Self::Safetensors),

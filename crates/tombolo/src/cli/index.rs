@@ -57,10 +57,10 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let paths = arguments.paths;
     let encoder = &encoder;
     let indexing = Indexing { library, cluster, paths, options, encoder, tower, global, terminal };
-    // Before the first look, so that nothing is missed between them.
+    let mut writer = indexing.writer()?;
+    // Before the first look, so that nothing is missed between them; and once the library is there, whose name is known only then.
     let watch =
         arguments.watch.then(|| Watch::start(&indexing.paths, &indexing.library)).transpose()?;
-    let mut writer = indexing.writer()?;
     remember_model(&indexing.library, encoder.model().dir())?;
     if let Some(tags) = tags {
         writer.set_tags(&tags)?;
@@ -173,6 +173,12 @@ impl Indexing<'_> {
         copy((&self.library, address), model, shard, self.global, self.terminal)
     }
 
+    /// Tells of a failure that is not the end: a disk that is full now may have room when something changes again.
+    fn not_now(&self, error: &anyhow::Error) {
+        self.terminal.end_bar();
+        self.terminal.warning(&format!("{error:#}"));
+    }
+
     /// Indexes again after every change, and tells what it came to.
     fn go_on(&self, watch: &Watch, mut last: IndexSummary) -> anyhow::Result<Outcome> {
         self.terminal.note("watching (stop with Ctrl-C)");
@@ -185,14 +191,15 @@ impl Indexing<'_> {
                     watch.again();
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.not_now(&error.into());
+                    continue;
+                }
             };
-            // A disk that is full now may have room when something changes again.
             let summary = match self.run(writer) {
                 Ok(summary) => summary,
                 Err(error) => {
-                    self.terminal.end_bar();
-                    self.terminal.warning(&format!("{error:#}"));
+                    self.not_now(&error);
                     continue;
                 }
             };

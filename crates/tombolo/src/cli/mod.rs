@@ -48,8 +48,9 @@ pub struct Global {
     #[arg(long, short, global = true, env = "TOMBOLO_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
     /// Threads to compute with; 0 for all cores
-    #[arg(long, global = true, env = "TOMBOLO_THREADS", default_value_t = 0, value_name = "N")]
-    pub threads: usize,
+    #[arg(long, global = true, env = "TOMBOLO_THREADS", default_value_t = 0, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub threads: u16,
     /// Where networks run
     #[arg(long, global = true, env = "TOMBOLO_DEVICE", value_enum, default_value_t = DeviceName::Cpu)]
     pub device: DeviceName,
@@ -129,8 +130,17 @@ fn misused(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// Refuses to print paths ended by zero bytes and JSON at once.
+fn one_form(null: bool, terminal: &Terminal) -> anyhow::Result<()> {
+    if null && terminal.json() {
+        let what = "--null and --json: expected one of them, found both";
+        return Err(Misuse::new(what, "leave one out (and TOMBOLO_NULL, TOMBOLO_JSON)").into());
+    }
+    Ok(())
+}
+
 fn run(cli: Cli, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads).build_global()?;
+    rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.into()).build_global()?;
     let global = &cli.global;
     match cli.command {
         Command::Quickstart(arguments) => quickstart::run(arguments, global, terminal),

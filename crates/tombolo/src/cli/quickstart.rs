@@ -13,7 +13,7 @@ use tombolo_train::settings::{MapKind, Settings};
 use tombolo_train::{Plan, Stage};
 
 use super::terminal::Terminal;
-use super::{Global, Outcome};
+use super::{Global, Misuse, Outcome};
 use crate::evaluation::{Measured, measure};
 use crate::library::{ImageSide, TowerEncoder, remember_model};
 use crate::model::{self, Encoder};
@@ -57,12 +57,13 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         counts[2]
     ));
     std::fs::create_dir_all(&arguments.dir)?;
+    let library = arguments.dir.join("library");
+    check_place(&library)?;
     train(&dataset, &run, Settings::emoji(), global, terminal)?;
     let encoder = Encoder::open(&run, global, terminal)?;
     let trained = measure(&dataset, Split::Test, &encoder, terminal)?;
     let baseline = untrained(&dataset, &arguments.dir, global, terminal)?;
     report::write(&run, &dataset, &model::backbones(global)?)?;
-    let library = arguments.dir.join("library");
     index(&dataset, &library, &run, &encoder, terminal)?;
     let answers = answers(&library, &encoder, terminal)?;
     if terminal.json() {
@@ -79,6 +80,19 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         terminal.note(&next_commands(&run, &library));
     }
     Ok(Outcome::Done)
+}
+
+/// Refuses to go on where a library of something else than emoji is in the way, before anything is trained.
+fn check_place(library: &Path) -> anyhow::Result<()> {
+    if !library.join("library.toml").exists() {
+        return Ok(());
+    }
+    let items = Library::open(library)?.items_after("", i32::MAX as usize)?;
+    if items.iter().all(|item| item.path.starts_with("emoji:")) {
+        return Ok(());
+    }
+    let what = format!("{}: a library with photos of yours is there", library.display());
+    Err(Misuse::new(what, "choose another --dir: it was not touched").into())
 }
 
 /// Trains all stages into `run`, in the place of an earlier quickstart.

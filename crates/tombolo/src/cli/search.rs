@@ -12,7 +12,7 @@ use tombolo_search::{Filter, GalleryMap, Hit, Method, Order, PageOptions, Search
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
-use super::{Global, Outcome};
+use super::{Global, Outcome, one_form};
 use crate::library::{ImageSide, Opened, known_path, library_name, source_of};
 use crate::model::{Encoder, require_words};
 use crate::query::{Asked, Likened, Question, Scores, Shape, Sort};
@@ -48,7 +48,7 @@ pub struct Arguments {
     #[arg(long, env = "TOMBOLO_EXACT", value_parser = FalseyValueParser::new())]
     exact: bool,
     /// Print paths alone, each ended by a zero byte, for `xargs -0`
-    #[arg(short = '0', long = "null", env = "TOMBOLO_NULL", conflicts_with = "json",
+    #[arg(short = '0', long = "null", env = "TOMBOLO_NULL",
         value_parser = FalseyValueParser::new())]
     null: bool,
     /// In which order; by time, what matches the words probably, or without a query every photo
@@ -122,6 +122,7 @@ impl FilterArguments {
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    one_form(arguments.null, terminal)?;
     let dirs = match arguments.library.as_slice() {
         [] => vec![library_name(None)?],
         named => named.to_vec(),

@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
@@ -87,8 +86,10 @@ fn address(bind: &str) -> anyhow::Result<SocketAddr> {
 }
 
 fn token(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("{}: the token cannot be read", file.display()))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let what = format!("{}: the token cannot be read: {error}", file.display());
+        Misuse::new(what, "--token-file names a file that holds the token")
+    })?;
     match text.trim() {
         "" => {
             let what = format!("{}: expected a token, found nothing", file.display());

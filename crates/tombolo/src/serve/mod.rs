@@ -36,7 +36,7 @@ use self::error::ApiError;
 use self::metrics::Metrics;
 use self::patience::Patience;
 use self::state::{Shared, State};
-use crate::cli::Global;
+use crate::cli::{Global, Misuse};
 
 /// Connections that are open at once; more wait until one is closed.
 const CONNECTIONS: usize = 512;
@@ -68,6 +68,11 @@ pub struct Config {
     pub slots: usize,
 }
 
+fn cannot_listen(bind: SocketAddr, error: &std::io::Error) -> Misuse {
+    let what = format!("cannot listen at {bind}: {error}");
+    Misuse::new(what, "choose another --bind, or stop what listens there")
+}
+
 /// Serves until the process is told to stop; then answers what has begun. `ready` is told the address once it listens.
 pub fn run(config: Config, global: &Global, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
@@ -81,7 +86,7 @@ pub fn run(config: Config, global: &Global, ready: impl FnOnce(SocketAddr)) -> a
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(config.bind)
             .await
-            .map_err(|error| anyhow::anyhow!("cannot listen at {}: {error}", config.bind))?;
+            .map_err(|error| cannot_listen(config.bind, &error))?;
         ready(listener.local_addr()?);
         let loading = Arc::clone(&state);
         let loaded = tokio::task::spawn_blocking(move || loading.engines.load().map(drop));

@@ -204,6 +204,35 @@ fn duplicates_are_named() {
 }
 
 #[test]
+fn what_the_user_can_mend_is_told_so() {
+    let dir = indexed();
+    let dir = dir.path();
+    std::fs::rename(dir.join("lib"), dir.join("library")).unwrap();
+    assert_fails(&run(dir, &["quickstart", "--dir", "."]), 2, "photos of yours", "another --dir");
+
+    std::fs::write(dir.join("latin1.txt"), b"caf\xe9\n").unwrap();
+    let embed = |input: &str, out: &str| {
+        run(dir, &["embed", input, "--model", "emoji-starter", "--out", out])
+    };
+    assert_fails(&embed("latin1.txt", "v.npy"), 2, "latin1.txt", "UTF-8");
+    assert_fails(&embed("red", "nowhere/v.npy"), 2, "no folder nowhere", "make it first");
+
+    let library = ["--library", "library"];
+    let serve = |more: &[&str]| run(dir, &[&["serve"], &library[..], more].concat());
+    assert_fails(&serve(&["--token-file", "none"]), 2, "cannot be read", "--token-file");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert_fails(&serve(&["--bind", &address]), 2, "cannot listen", "another --bind");
+
+    let search = [&["search", "red", "-0"], &library[..]].concat();
+    assert_fails(&run(dir, &[&search[..], &["--json"]].concat()), 2, "--null and --json", "");
+    let found = command(dir, &search).env("TOMBOLO_JSON", "false").output().unwrap();
+    assert_status(&found, 0);
+    assert_eq!(found.stdout.iter().filter(|&&byte| byte == 0).count(), 10);
+    assert_status(&run(dir, &[&search[..], &["--threads", "100000"]].concat()), 2);
+}
+
+#[test]
 fn a_watched_folder_is_indexed_again_when_it_changes() {
     let dir = data();
     let index =

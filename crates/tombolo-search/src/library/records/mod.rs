@@ -129,6 +129,21 @@ pub(crate) struct Records {
 
 type Found<T> = Result<T, SearchError>;
 
+fn cannot_write(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly))
+}
+
+/// Refuses records whose last commits are in the write-ahead log alone: read as they are, they would lack these.
+fn refuse_unread_log(path: &Path) -> Found<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match Path::new(&log).metadata().is_ok_and(|log| log.len() > 0) {
+        true => Err(SearchError::UnreadLog { path: PathBuf::from(log) }),
+        false => Ok(()),
+    }
+}
+
 impl Records {
     /// Opens the records for writing, and makes them if they are not there.
     pub(crate) fn open_or_create(path: &Path) -> Found<Self> {
@@ -161,14 +176,13 @@ impl Records {
             connection.query_row("SELECT rows FROM vectors", [], |_| Ok(()))?;
             Ok(connection)
         };
-        let opened = shared().or_else(|error: rusqlite::Error| match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
-                if path.exists() =>
-            {
+        let opened = match shared() {
+            Err(error) if cannot_write(&error) && path.exists() => {
+                refuse_unread_log(path)?;
                 immutable()
             }
-            _ => Err(error),
-        });
+            opened => opened,
+        };
         Self::opened(path, opened)
     }
 
@@ -228,5 +242,23 @@ fn immutable_uri(path: &Path) -> String {
         format!("file:/{}?immutable=1", name.replace('\\', "/"))
     } else {
         format!("file:{name}?immutable=1")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_that_are_in_the_log_alone_are_not_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("items.sqlite");
+        let log = dir.path().join("items.sqlite-wal");
+        refuse_unread_log(&path).unwrap();
+        std::fs::write(&log, "").unwrap();
+        refuse_unread_log(&path).unwrap();
+        std::fs::write(&log, "commits").unwrap();
+        let error = refuse_unread_log(&path).unwrap_err();
+        assert!(error.hint().unwrap().contains("where it may be written"), "{error}");
     }
 }
