@@ -187,7 +187,12 @@ fn losses(
 ) -> anyhow::Result<Array> {
     let folder = tempfile::tempdir()?;
     let settings = Settings::photos();
-    let plan = PlanFile { dataset: "bench".into(), stages: vec![stage.into()], settings };
+    let plan = PlanFile {
+        dataset: "bench".into(),
+        stages: vec![stage.into()],
+        settings,
+        content: String::new(),
+    };
     let out = folder.path().join("run");
     let run = RunDir::start(&out, &out, &plan, false, false)?;
     let checkpoints = run.checkpoints();

@@ -115,6 +115,14 @@ pub enum DataError {
         /// Why.
         source: std::io::Error,
     },
+    /// A text file is in another encoding.
+    #[error("{}, line {line}: expected UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// Where the first byte is that is none, from 1.
+        line: usize,
+    },
     /// A folder holds nothing that the format expects.
     #[error("{}: expected {expected}, found none of them", path.display())]
     NotFound {
@@ -263,15 +271,22 @@ impl DataError {
                 "every row needs as many fields as the header; quote captions that hold commas"
                     .into()
             }
+            Self::NotUtf8 { .. } => "save it as UTF-8 (in spreadsheets: CSV UTF-8)".into(),
+            Self::MissingColumn { found, .. } if found.len() == 1 && found[0].contains(';') => {
+                "columns are separated by commas, in a .tsv by tabs; this file has semicolons".into()
+            }
             Self::MissingColumn { .. } => "name the columns in the first line of the file".into(),
             Self::MissingField { field, .. } => format!("add `{field}` to that entry or remove it"),
             Self::InvalidField { .. } => "correct that field".into(),
             Self::DuplicateImage { .. } => "give each image once, with all its captions".into(),
             Self::NoImages { .. } => {
-                "say where the images are with `,images=DIR` after the path, or move them there"
+                "paths are relative to the file that names them; flickr8k, flickr30k, coco, nuswide and karpathy also take \
+                 `,images=DIR` after the path"
                     .into()
             }
-            Self::EmptySplit { .. } => "choose another with `--split`".into(),
+            Self::EmptySplit { .. } => {
+                "`eval` takes another with `--split`; training needs images in `train`".into()
+            }
         })
     }
 }

@@ -20,6 +20,9 @@ pub const WORDS: &str = "words";
 /// Before the sizes of the image backbone that is no network.
 const PATCHES: &str = "patches:";
 
+/// The largest side of pictures that are cut into patches.
+const LARGEST_PICTURE: usize = 4096;
+
 /// At the end of an image backbone's name: its networks look at the mirror image as well.
 const MIRROR: &str = "+mirror";
 
@@ -69,8 +72,10 @@ impl Backbones {
             let sizes = sizes.split_once('/').and_then(|(size, patch)| {
                 Some((size.parse().ok()?, patch.parse::<usize>().ok().filter(|&p| p > 0)?))
             });
-            let (size, patch) = sizes.filter(|(size, patch)| size >= patch).ok_or_else(|| {
-                ModelError::UnknownModel { name: name.into(), nearest: Some("patches:48/8".into()) }
+            let fits = |&(size, patch): &(usize, usize)| size >= patch && size <= LARGEST_PICTURE;
+            let (size, patch) = sizes.filter(fits).ok_or_else(|| ModelError::UnknownModel {
+                name: name.into(),
+                nearest: Some("patches:48/8".into()),
             })?;
             return Ok((ImageBackbone::patches(size, patch, &self.device), name.to_owned()));
         }

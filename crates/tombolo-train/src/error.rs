@@ -53,6 +53,12 @@ pub enum TrainError {
         /// The unfinished run directory.
         path: PathBuf,
     },
+    /// Another process trains in the unfinished run.
+    #[error("{path} is being trained by another process", path = path.display())]
+    InTraining {
+        /// The unfinished run directory.
+        path: PathBuf,
+    },
     /// An unfinished run was made with other data or settings.
     #[error("{path} was started with other settings: {reason}", path = path.display())]
     OtherRun {
@@ -144,6 +150,7 @@ impl TrainError {
                 "choose another --out, or retrain one stage: `tombolo train map DATASET --out RUN`"
                     .into(),
             ),
+            Self::InTraining { .. } => Some("wait until it is done, or choose another --out".into()),
             Self::NotARun { .. } => Some("choose another --out: nothing there was touched".into()),
             Self::Unfinished { .. } => Some(
                 "run the same command with --resume to continue it, or delete the directory".into(),

@@ -34,6 +34,8 @@ pub(crate) struct Joined {
     query_images: Vec<usize>,
     query_texts: Vec<usize>,
     everything: bool,
+    /// How many of the images that could be read are of the training split; they come first.
+    training_images: usize,
     /// The groups of the curriculum, where there is one.
     pub(crate) groups: Option<Groups>,
 }
@@ -67,6 +69,7 @@ impl Joined {
             query_images: Vec::new(),
             query_texts: Vec::new(),
             everything: dataset.gallery() == tombolo_data::dataset::Gallery::Everything,
+            training_images: read.iter().filter(|&&place| place < images.training).count(),
             groups: None,
         };
         for (row, &text) in texts.items.iter().enumerate() {
@@ -105,6 +108,11 @@ impl Joined {
                 groups: Vec::new(),
             }),
         }
+    }
+
+    /// The vectors of the training split's images, all that a map may know of images.
+    pub(crate) fn training_images(&self, images: &EmbeddingMatrix) -> EmbeddingMatrix {
+        images.select(&(0..self.training_images).collect::<Vec<_>>())
     }
 
     /// The training split's pairs of rows.
@@ -246,6 +254,7 @@ mod tests {
             query_images: Vec::new(),
             query_texts: Vec::new(),
             everything: false,
+            training_images: 5,
             groups: None,
         };
         assert_eq!(joined.bank(100), (vec![10, 14, 18, 22, 26], vec![0, 2, 4, 6, 8]));

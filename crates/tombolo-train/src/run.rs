@@ -47,12 +47,20 @@ pub struct PlanFile {
     pub stages: Vec<String>,
     /// Their settings.
     pub settings: Settings,
+    /// A fingerprint of the data set's images, splits and texts.
+    #[serde(default)]
+    pub content: String,
 }
+
+/// The file of a [`PlanFile`] in an unfinished run.
+const PLAN: &str = "plan.toml";
 
 /// A run directory that is not finished: `RUN.partial` until it becomes `RUN`.
 pub struct RunDir {
     out: PathBuf,
     partial: PathBuf,
+    /// Held while it is trained in.
+    lock: Option<File>,
 }
 
 impl RunDir {
@@ -60,8 +68,8 @@ impl RunDir {
     /// there already: the new run takes its place when whole. It starts from the parts of the run `start`.
     ///
     /// # Errors
-    /// [`TrainError::RunExists`], [`TrainError::NotARun`], [`TrainError::Unfinished`], [`TrainError::OtherRun`], or if
-    /// the directory cannot be written.
+    /// [`TrainError::RunExists`], [`TrainError::NotARun`], [`TrainError::Unfinished`], [`TrainError::InTraining`],
+    /// [`TrainError::OtherRun`], or if the directory cannot be written.
     pub fn start(
         out: &Path,
         start: &Path,
@@ -71,9 +79,10 @@ impl RunDir {
     ) -> Result<Self> {
         let name = out.file_name().ok_or_else(|| TrainError::RunExists { path: out.into() })?;
         let partial = out.with_file_name(format!("{}.partial", name.to_string_lossy()));
-        let run = Self { out: out.to_path_buf(), partial };
+        let mut run = Self { out: out.to_path_buf(), partial, lock: None };
         run.check_place()?;
         if run.partial.exists() {
+            run.lock()?;
             if !resume {
                 return Err(TrainError::Unfinished { path: run.partial });
             }
@@ -85,6 +94,7 @@ impl RunDir {
             return Err(TrainError::RunExists { path: run.out });
         }
         run.create(start, plan)?;
+        run.lock()?;
         Ok(run)
     }
 
@@ -101,18 +111,20 @@ impl RunDir {
                 fs::copy(&from, staging.join(part)).map_err(TrainError::io(&from))?;
             }
         }
-        write_toml(&staging.join("plan.toml"), plan)?;
+        write_toml(&staging.join(PLAN), plan)?;
         fs::rename(&staging, &self.partial).map_err(TrainError::io(&self.partial))
     }
 
     fn check_plan(&self, plan: &PlanFile) -> Result<()> {
-        let found: PlanFile = read_toml(&self.partial.join("plan.toml"))?;
+        let found: PlanFile = read_toml(&self.partial.join(PLAN))?;
         let reason = if found.dataset != plan.dataset {
             format!("data set {}, not {}", found.dataset, plan.dataset)
+        } else if found.content != plan.content {
+            format!("{} has changed since", plan.dataset)
         } else if found.stages != plan.stages {
             format!("stages {}, not {}", found.stages.join(","), plan.stages.join(","))
         } else if found.settings != plan.settings {
-            format!("its settings are in {}", self.partial.join("plan.toml").display())
+            format!("its settings are in {}", self.partial.join(PLAN).display())
         } else {
             return Ok(());
         };

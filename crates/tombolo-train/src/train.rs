@@ -110,7 +110,8 @@ pub struct Outcome {
 /// Runs the stages of a plan.
 ///
 /// # Errors
-/// [`TrainError`]; what was reached is kept in `OUT.partial`, and `resume` goes on from there.
+/// [`TrainError`]; what was reached is kept in `OUT.partial`, and `resume` goes on from there. Where nothing was reached, nothing is
+/// left.
 pub fn train(
     plan: &Plan<'_>,
     backbones: &Backbones,
@@ -120,6 +121,7 @@ pub fn train(
         dataset: plan.dataset_name.clone(),
         stages: plan.stages.iter().map(ToString::to_string).collect(),
         settings: plan.settings.clone(),
+        content: content(plan.dataset),
     };
     plan.settings.check(&plan.stages)?;
     plan.dataset.require(Split::Train)?;
@@ -131,8 +133,21 @@ pub fn train(
     check_backbones(plan, backbones, &mut observer)?;
     let run = RunDir::start(&plan.out, plan.start(), &file, plan.resume, plan.retrain)?;
     let logger = Logger::open(run.dir(), observer)?;
-    let (validation, skipped) = Session::open(plan, file, backbones, &run, logger)?.run()?;
+    let trained = Session::open(plan, file, backbones, &run, logger).and_then(Session::run);
+    let (validation, skipped) = trained.inspect_err(|_| run.drop_if_untrained())?;
     Ok(Outcome { dir: run.finish()?, validation, skipped })
+}
+
+/// A fingerprint of what is trained on: the images' ids and splits, and the texts.
+fn content(dataset: &dyn Dataset) -> String {
+    let mut hash = blake3::Hasher::new();
+    for image in dataset.images() {
+        hash.update(format!("{:?} {}", image.split, image.id).as_bytes()).update(b"\n");
+    }
+    for text in dataset.texts() {
+        hash.update(format!("{} {:?}", text.image, text.text).as_bytes()).update(b"\n");
+    }
+    hash.finalize().to_hex()[..16].to_owned()
 }
 
 /// Opens what the parts to train stand on, so that a mistyped name is refused before anything is trained.

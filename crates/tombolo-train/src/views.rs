@@ -173,17 +173,23 @@ pub struct PictureViews {
     pictures: Vec<Pixels>,
     size: usize,
     patch: usize,
+    positions: usize,
     device: Device,
 }
 
 impl PictureViews {
-    /// Items by their pixels, `size` × `size` each, cut into patches of side `patch`.
-    pub fn new(pictures: Vec<Pixels>, size: usize, patch: usize, device: &Device) -> Self {
-        Self { pictures, size, patch, device: device.clone() }
+    /// Items by their pixels, `size` × `size` each, cut into patches of side `patch`, of which the first `positions` are read.
+    pub fn new(
+        pictures: Vec<Pixels>,
+        (size, patch): (usize, usize),
+        positions: usize,
+        device: &Device,
+    ) -> Self {
+        Self { pictures, size, patch, positions, device: device.clone() }
     }
 
     fn sequences(&self, items: &[usize], changes: &[Change]) -> Result<Sequences> {
-        let cells = (self.size / self.patch).pow(2);
+        let cells = (self.size / self.patch).pow(2).min(self.positions);
         let dim = 3 * self.patch * self.patch;
         let mut values = vec![0.0; items.len() * cells * dim];
         values
@@ -200,7 +206,7 @@ impl PictureViews {
         let grid = self.size / self.patch;
         let side = self.size as isize;
         let mut values = out.iter_mut();
-        for cell in 0..grid * grid {
+        for cell in 0..(grid * grid).min(self.positions) {
             let (top, left) = (cell / grid * self.patch, cell % grid * self.patch);
             for y in top..top + self.patch {
                 for x in left..left + self.patch {

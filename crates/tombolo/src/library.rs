@@ -15,6 +15,7 @@ use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{Misuse, Terminal};
 use crate::model::{Encoder, PHOTOS};
+use crate::starter;
 
 /// The file in a library that says which model it was last indexed with.
 const MODEL_FILE: &str = "model.path";
@@ -137,6 +138,23 @@ impl Opened {
         Ok(Self { photos, name: name.to_owned(), model: remembered(name) })
     }
 
+    /// Refuses another model than the one whose image tower made the vectors, by the names that users know.
+    pub fn require(&self, model: &Path, image_tower: &str, map: &str) -> anyhow::Result<()> {
+        match (self.photos.require(image_tower, map), &self.model) {
+            (Err(SearchError::OtherModel { .. }), Some(own))
+                if std::path::absolute(model).is_ok_and(|model| model != *own) =>
+            {
+                let (library, own, other) = (self.name.display(), name(own), name(model));
+                let what = format!(
+                    "{library} was indexed with {own}, and {other} looks at photos in another way"
+                );
+                let hint = "leave out --model (and TOMBOLO_MODEL), or index the photos into a new --library with it";
+                Err(Misuse::new(what, hint).into())
+            }
+            (required, _) => Ok(required?),
+        }
+    }
+
     /// The model that the user named, or the one that the library was last filled with.
     pub fn model(&self, named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         let unknown = || {
@@ -146,6 +164,11 @@ impl Opened {
         };
         named.or_else(|| self.model.clone()).ok_or_else(unknown)
     }
+}
+
+/// What a model is called: a starter by its name, another by its path.
+fn name(model: &Path) -> String {
+    starter::name_of(model).map_or_else(|| model.display().to_string(), str::to_owned)
 }
 
 #[cfg(feature = "milvus")]

@@ -8,7 +8,7 @@ use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Loader, LoaderConfig, Pixels, is_called_a_photo};
 use tombolo_eval::Calibration;
 use tombolo_models::backbones::{Backbones, text_model};
-use tombolo_models::catalogue::Entry;
+use tombolo_models::catalogue::{ENTRIES, Entry, Kind};
 use tombolo_models::map::Map;
 use tombolo_models::model::{ImageTower, Model, ModelFile, TextTower};
 use tombolo_models::pull::Store;
@@ -17,7 +17,7 @@ use tombolo_train::CalibrationFile;
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{DeviceName, Global, Misuse, Terminal};
-use crate::starter::run_dir;
+use crate::starter::{STARTERS, run_dir};
 
 /// Photos encoded at a time.
 pub const PHOTOS: usize = 16;
@@ -31,13 +31,17 @@ const MINILM_CAVEAT: &str = "all-minilm-l6-v2 was trained on captions of Flickr3
 
 /// Opens the store of models for the device and network use that the flags ask for.
 pub fn backbones(global: &Global) -> anyhow::Result<Backbones> {
-    let hub_offline =
-        std::env::var("HF_HUB_OFFLINE").is_ok_and(|v| !["", "0"].contains(&v.as_str()));
+    let hub_offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| is_true(&value));
     Ok(Backbones {
         store: Store::from_env()?,
         offline: global.offline || hub_offline,
         device: device(global.device)?,
     })
+}
+
+/// As the hub's own tools read their variables.
+fn is_true(value: &str) -> bool {
+    ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str())
 }
 
 fn device(name: DeviceName) -> anyhow::Result<Device> {
@@ -81,7 +85,12 @@ impl Encoder {
     pub fn open(model: &Path, global: &Global, terminal: &Terminal) -> anyhow::Result<Self> {
         let (text, image, map) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let backbones = backbones(global)?;
-        let model = Model::open(&model_dir(model, &backbones, terminal)?)?;
+        let dir = model_dir(model, &backbones, terminal)?;
+        if let Some(near) = nearest(model).filter(|_| !dir.exists()) {
+            let what = format!("there is no model {}", model.display());
+            return Err(Misuse::new(what, format!("did you mean {near}?")).into());
+        }
+        let model = Model::open(&dir)?;
         let (map_fingerprint, warned) = (OnceLock::new(), OnceLock::new());
         Ok(Self { model, backbones, warned, text, image, map, map_fingerprint })
     }
@@ -95,7 +104,13 @@ impl Encoder {
     ) -> anyhow::Result<Self> {
         let mut encoder = Self::open(model, global, terminal)?;
         if let Some(run) = map {
-            let run = run_dir(run, encoder.backbones.store.home())?;
+            let named = run;
+            let run = run_dir(named, encoder.backbones.store.home())?;
+            if !run.join("map.safetensors").exists() {
+                let what = format!("--map {}: there is no run with a map", named.display());
+                let hint = "name the directory that `tombolo train map … --out RUN` wrote";
+                return Err(Misuse::new(what, hint).into());
+            }
             encoder.model = encoder.model.with_map(&run);
         }
         Ok(encoder)
@@ -244,7 +259,7 @@ pub fn model_dir(
     let dir = run_dir(model, backbones.store.home())?;
     let name = dir.to_str().filter(|_| !dir.exists()).unwrap_or_default();
     match Entry::parse(name) {
-        Ok(_) => {}
+        Ok(entry) => refuse_backbone(&entry)?,
         Err(error) if name.starts_with("hf:") => return Err(error.into()),
         Err(_) => return Ok(dir),
     }
@@ -252,6 +267,28 @@ pub fn model_dir(
     let installed = backbones.store.ensure(name, backbones.offline, &mut progress)?;
     terminal.end_bar();
     Ok(installed.dir)
+}
+
+/// Refuses what encodes texts or photos alone.
+fn refuse_backbone(entry: &Entry) -> anyhow::Result<()> {
+    let (reads, side) = match entry.kind {
+        Some(Kind::Text) => ("reads texts", "text"),
+        Some(Kind::Image) => ("sees photos", "image"),
+        Some(Kind::Joint) | None => return Ok(()),
+    };
+    let what = format!("{0} {reads} alone: it is a backbone, and no model", entry.name);
+    let hint = format!("to train a model on it: --set {side}.backbone={}", entry.name);
+    Err(Misuse::new(what, hint).into())
+}
+
+/// The model that a mistyped name may have been meant for.
+pub fn nearest(model: &Path) -> Option<&'static str> {
+    let name = model.to_str()?;
+    let models = ENTRIES.iter().filter(|entry| entry.kind == Some(Kind::Joint));
+    let known = STARTERS.iter().map(|starter| starter.name).chain(models.map(|entry| &*entry.name));
+    let scored = known.map(|known| (strsim::jaro_winkler(name, known), known));
+    let (score, known) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (score > 0.9 && name != known).then_some(known)
 }
 
 /// What must be said wherever a result of this model is printed.

@@ -47,7 +47,9 @@ impl QuestionError {
     /// What the user can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Empty => "give words, a photo or something to add",
+            Self::Empty => {
+                "give words, a photo or something to add; ordered by time, photos need none of them"
+            }
             Self::Mixed => {
                 "leave out photos, what is added and what is subtracted; write `image:PHOTO AND …` and `AND NOT …` instead"
             }

@@ -108,6 +108,17 @@ impl Starter {
     }
 }
 
+/// The name of the starter that was unpacked to a directory, of this program or of one before it; or that is named.
+pub fn name_of(model: &Path) -> Option<&'static str> {
+    let last = model.file_name()?.to_str()?;
+    let unpacked = model.parent().is_some_and(|parent| parent.ends_with("starters"));
+    let named = |starter: &&Starter| match unpacked {
+        true => last.strip_prefix(starter.name).is_some_and(|hash| hash.starts_with('-')),
+        false => is_starter(model) && last == starter.name,
+    };
+    STARTERS.iter().find(named).map(|starter| starter.name)
+}
+
 /// Whether a model that was named is a starter, and no directory.
 pub fn is_starter(model: &Path) -> bool {
     STARTERS.iter().any(|starter| Path::new(starter.name) == model) && !model.exists()
@@ -137,6 +148,8 @@ mod tests {
             model.tower("image", &candle_core::Device::Cpu).unwrap();
             model.map(&candle_core::Device::Cpu).unwrap();
             assert_eq!(run_dir(Path::new(starter.name), home.path()).unwrap(), dir);
+            assert_eq!(name_of(&dir), Some(starter.name));
+            assert_eq!(name_of(Path::new(starter.name)), Some(starter.name));
         }
         assert_eq!(fs::read_dir(home.path().join("starters")).unwrap().count(), STARTERS.len());
     }
@@ -145,6 +158,7 @@ mod tests {
     fn any_other_name_is_a_directory() {
         let home = Path::new("/nowhere");
         assert_eq!(run_dir(Path::new("runs/mine"), home).unwrap(), Path::new("runs/mine"));
+        assert_eq!(name_of(Path::new("runs/mine")), None);
     }
 
     #[test]

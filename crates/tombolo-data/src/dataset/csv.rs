@@ -26,7 +26,7 @@ const ID: &[&str] = &["id", "image_id"];
 /// # Errors
 /// [`DataError`] with the line, if the file cannot be read or lacks a column.
 pub fn read_tags(file: &Path) -> Result<Vec<(PathBuf, Vec<String>)>, DataError> {
-    let text = files::read_text(file)?;
+    let text = files::read_utf8(file)?;
     let malformed = |source| DataError::Csv { path: file.to_owned(), source };
     let mut reader = reader(file, &text);
     let header = reader.headers().map_err(malformed)?;
@@ -78,7 +78,7 @@ struct Columns {
 
 /// Reads `file`.
 pub(super) fn open(file: &Path) -> Result<Collection, DataError> {
-    let text = files::read_text(file)?;
+    let text = files::read_utf8(file)?;
     let malformed = |source| DataError::Csv { path: file.to_owned(), source };
     let mut reader = reader(file, &text);
     let columns = Columns::find(file, reader.headers().map_err(malformed)?)?;

@@ -50,6 +50,16 @@ pub(super) fn read_text(path: &Path) -> Result<String, DataError> {
     })
 }
 
+/// Reads a text file whole that must be in UTF-8: what a spreadsheet writes is often not.
+pub(super) fn read_utf8(path: &Path) -> Result<String, DataError> {
+    let bytes = read(path)?;
+    let text = str::from_utf8(&bytes).map_err(|error| {
+        let line = 1 + bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        DataError::NotUtf8 { path: path.to_owned(), line }
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
+}
+
 /// The name that a data set gets from its file or folder.
 pub(super) fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()

@@ -39,7 +39,7 @@ impl Default for Labels {
 /// Reads `file`; lines without anything are passed over.
 pub(super) fn open(file: &Path) -> Result<Collection, DataError> {
     let mut table = Table::new(file);
-    for (line, text) in (1..).zip(files::read_text(file)?.lines()) {
+    for (line, text) in (1..).zip(files::read_utf8(file)?.lines()) {
         if text.trim().is_empty() {
             continue;
         }

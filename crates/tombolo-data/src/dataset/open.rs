@@ -125,6 +125,9 @@ fn hint(spec: &str, kind: &str) -> String {
     if Path::new(spec).is_dir() {
         return format!("for a folder of photos write `folder:{spec}`");
     }
+    if let (Some(name), Some((_, rest))) = (nearest(kind), spec.split_once(':')) {
+        return format!("did you mean `{name}:{rest}`?");
+    }
     let extension = Path::new(spec).extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("csv" | "tsv") => return format!("write `csv:{spec}`"),
@@ -133,14 +136,20 @@ fn hint(spec: &str, kind: &str) -> String {
         Some("tar") => return format!("write `webdataset:{spec}`"),
         _ => {}
     }
-    let nearest = NAMES.iter().max_by(|a, b| {
-        let (a, b) = (strsim::jaro_winkler(a, kind), strsim::jaro_winkler(b, kind));
-        a.total_cmp(&b)
-    });
-    match nearest.filter(|name| strsim::jaro_winkler(name, kind) > 0.7) {
+    match nearest(kind) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("written as {}", KINDS.map(|(form, _)| form).join(", ")),
     }
+}
+
+/// The kind of data set that a mistyped one may have been meant for.
+fn nearest(kind: &str) -> Option<&'static str> {
+    let likeness = |name: &str| match strsim::damerau_levenshtein(name, kind) {
+        ..=1 => 1.0,
+        _ => strsim::jaro_winkler(name, kind),
+    };
+    let nearest = NAMES.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(nearest) > 0.7).then_some(nearest)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl<'a> Table<'a> {
     /// split; without one, [`Split::by_hash`] does.
     pub fn add(&mut self, line: u64, row: Row) -> Result<(), DataError> {
         let place = Place::Line(line);
-        let image = row.image.trim();
+        let image = &plain(row.image.trim());
         if image.is_empty() {
             return Err(self.invalid(place, "image", "a path", image));
         }
@@ -116,5 +116,24 @@ impl<'a> Table<'a> {
 
     pub fn finish(self) -> Result<Collection, DataError> {
         self.builder.finish()
+    }
+}
+/// One spelling of a path: without `.` and doubled slashes, so that a photo is one image however a row names it.
+fn plain(path: &str) -> String {
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    format!("{root}{}", parts.collect::<Vec<_>>().join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_photo_is_one_image_however_it_is_spelled() {
+        for spelled in ["photos/x.png", "./photos/x.png", "photos//x.png", "photos/./x.png"] {
+            assert_eq!(plain(spelled), "photos/x.png");
+        }
+        assert_eq!(plain("/a/../b.png"), "/a/../b.png");
     }
 }

@@ -82,12 +82,14 @@ impl Preprocess {
             }
             Fit::Squash => Cow::Owned(resize(pixels, size, size, self.filter)),
             Fit::CropCenter { resize_shortest } => {
-                let (width, height) = scaled(pixels, resize_shortest.max(size));
-                Cow::Owned(center_crop(&resize(pixels, width, height, self.filter), size, size))
+                let pixels = middle(pixels);
+                let (width, height) = scaled(&pixels, resize_shortest.max(size));
+                Cow::Owned(center_crop(&resize(&pixels, width, height, self.filter), size, size))
             }
             Fit::CropDown { resize_shortest } => {
-                let (width, height) = scaled(pixels, resize_shortest.max(size));
-                let resized = resize(pixels, width, height, self.filter);
+                let pixels = middle(pixels);
+                let (width, height) = scaled(&pixels, resize_shortest.max(size));
+                let resized = resize(&pixels, width, height, self.filter);
                 Cow::Owned(crop(&resized, (width - size) / 2, (height - size) / 2, size, size))
             }
             Fit::SquashAndCrop { resized } => {
@@ -116,6 +118,20 @@ impl Preprocess {
     }
 }
 
+/// How many times longer than wide a picture may be before the middle of it is resampled alone: all of a line of a million
+/// pixels would be as many times the square's side.
+const LONGEST: usize = 32;
+
+/// The middle of a picture that is far longer than wide; of any other, all.
+fn middle(pixels: &Pixels) -> Cow<'_, Pixels> {
+    let (width, height) = (pixels.width, pixels.height);
+    let longest = LONGEST * width.min(height);
+    match width.max(height) > longest {
+        true => Cow::Owned(center_crop(pixels, width.min(longest), height.min(longest))),
+        false => Cow::Borrowed(pixels),
+    }
+}
+
 /// Width and height once the shorter is `shortest`; the longer is cut off as torchvision does.
 fn scaled(pixels: &Pixels, shortest: usize) -> (usize, usize) {
     let longer = |long: usize, short: usize| shortest * long / short;
@@ -137,6 +153,21 @@ mod tests {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
     };
+
+    #[test]
+    fn of_a_line_of_a_million_pixels_the_middle_is_seen() {
+        let line = Pixels::new(1, 1_000_000, [9, 9, 9].repeat(1_000_000));
+        for fit in [
+            Fit::CropCenter { resize_shortest: 256 },
+            Fit::CropDown { resize_shortest: 256 },
+            Fit::Squash,
+            Fit::SquashAndCrop { resized: 256 },
+        ] {
+            let square = Preprocess { size: 224, fit, ..IMAGENET }.square(&line).into_owned();
+            assert_eq!((square.width, square.height), (224, 224));
+            assert!(square.rgb.iter().all(|&byte| byte == 9));
+        }
+    }
 
     #[test]
     fn channels_come_last_and_are_normalised_each_by_its_own() {

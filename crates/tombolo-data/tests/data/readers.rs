@@ -246,7 +246,9 @@ fn folder_pairs_photos_with_text_files() {
 #[test]
 fn what_cannot_be_opened_gets_a_hint() {
     let hint = |spec: &str| error(spec).hint().unwrap();
-    assert_eq!(hint("flikr8k:there"), "did you mean `flickr8k`?");
+    assert_eq!(hint("flikr8k:there"), "did you mean `flickr8k:there`?");
+    assert_eq!(hint("flikr8k"), "did you mean `flickr8k`?");
+    assert_eq!(hint("cvs:a.csv"), "did you mean `csv:a.csv`?");
     assert_eq!(hint("captions.csv"), "write `csv:captions.csv`");
     assert!(hint("folder:").contains("folder:DIR"));
     assert_eq!(

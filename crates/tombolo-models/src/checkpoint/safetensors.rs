@@ -92,29 +92,44 @@ pub fn write_as(
     metadata: &BTreeMap<String, String>,
     precision: Precision,
 ) -> Result<(), CheckpointError> {
-    let mut sorted: Vec<_> = tensors.iter().collect();
-    sorted.sort_by_key(|(name, ..)| *name);
-    let header = header(path, &sorted, metadata, precision)?;
+    write_each(path, tensors, metadata, &|_| precision)
+}
+
+/// As [`write()`], with the elements of each tensor stored as its name says.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_each(
+    path: &Path,
+    tensors: &[Entry<'_>],
+    metadata: &BTreeMap<String, String>,
+    precision: &dyn Fn(&str) -> Precision,
+) -> Result<(), CheckpointError> {
+    let mut sorted: Vec<_> = tensors.iter().map(|entry| (precision(entry.0), entry)).collect();
+    // The wider first, so that all are aligned.
+    sorted.sort_by_key(|(precision, (name, ..))| (std::cmp::Reverse(precision.bytes()), *name));
+    let header = header(path, &sorted, metadata)?;
     write_atomically(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        sorted.iter().try_for_each(|(_, _, data)| write_elements(file, data, precision))
+        sorted
+            .iter()
+            .try_for_each(|(precision, (_, _, data))| write_elements(file, data, *precision))
     })
     .map_err(CheckpointError::io(path, "write"))
 }
 
 fn header(
     path: &Path,
-    sorted: &[&Entry<'_>],
+    sorted: &[(Precision, &Entry<'_>)],
     metadata: &BTreeMap<String, String>,
-    precision: Precision,
 ) -> Result<String, CheckpointError> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), json!(metadata));
     }
     let mut offset = 0;
-    for (name, shape, data) in sorted {
+    for (precision, (name, shape, data)) in sorted {
         let end = offset + precision.bytes() * data.len();
         let entry =
             json!({ "dtype": precision.name(), "shape": shape, "data_offsets": [offset, end] });

@@ -107,6 +107,16 @@ pub enum PullError {
         /// The files there.
         found: String,
     },
+    /// A hub, perhaps somebody's mirror, that names files by what could be a path.
+    #[error("{repo}: expected {expected} from the hub, found {found:?}")]
+    Unsound {
+        /// The repository.
+        repo: String,
+        /// What files are named by.
+        expected: String,
+        /// What the hub says.
+        found: String,
+    },
     /// A download that ended too soon.
     #[error("{}: truncated: expected {expected} bytes, found {found}", path.display())]
     Truncated {
@@ -142,6 +152,9 @@ impl PullError {
             Self::Hub { source, .. } => hub_hint(source),
             Self::Repository { .. } => {
                 "only repositories in the layout of transformers with whole weights are read".into()
+            }
+            Self::Unsound { .. } => {
+                "nothing was fetched; is HF_ENDPOINT a hub that you trust?".into()
             }
             Self::Truncated { .. } => "the connection was cut: try again, it will resume".into(),
         };

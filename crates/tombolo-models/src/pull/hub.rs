@@ -141,12 +141,14 @@ impl Hub<'_> {
             api.repo(self.at(self.revision)).info().map_err(self.failed("its list of files"))?;
         let present = info.siblings.into_iter().map(|file| file.rfilename).collect();
         let chosen = choose(self.repo, present)?;
+        self.require_plain("a commit of hexadecimal digits", &info.sha)?;
         // All files from one commit, whatever is pushed meanwhile.
         let repo = api.repo(self.at(&info.sha));
         let mut wanted = Vec::new();
         for name in chosen {
             let metadata = api.metadata(&repo.url(&name)).map_err(self.failed(&name))?;
             let (etag, bytes) = (metadata.etag().to_owned(), metadata.size() as u64);
+            self.require_plain("an etag of letters and digits", &etag)?;
             wanted.push(Wanted { name, etag, bytes });
         }
         let total: u64 = wanted.iter().map(|file| file.bytes).sum();
@@ -205,6 +207,16 @@ impl Hub<'_> {
         }
     }
 
+    /// Refuses what the hub says and files are named by, if it could be a path: it may be anybody's mirror.
+    fn require_plain(&self, expected: &str, found: &str) -> Result<(), PullError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if !found.is_empty() && found.bytes().all(plain) {
+            return Ok(());
+        }
+        let (repo, found) = (format!("hf:{}", self.repo), found.to_owned());
+        Err(PullError::Unsound { repo, expected: expected.to_owned(), found })
+    }
+
     fn at(&self, revision: &str) -> Repo {
         Repo::with_revision(self.repo.to_owned(), RepoType::Model, revision.to_owned())
     }
@@ -250,7 +262,9 @@ fn choose(repo: &str, present: Vec<String>) -> Result<Vec<String>, PullError> {
 
 /// Whether a name is that of one of the files that weights are cut into: `model-00001-of-00002.safetensors`.
 fn is_shard(name: &str) -> bool {
-    name.starts_with("model-") && name.contains("-of-") && name.ends_with(".safetensors")
+    let numbers = name.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors"));
+    let numbers = numbers.and_then(|numbers| numbers.split_once("-of-"));
+    numbers.is_some_and(|(part, of)| part.parse::<u32>().is_ok() && of.parse::<u32>().is_ok())
 }
 
 struct Wanted {

@@ -64,8 +64,9 @@ impl Tokenizer {
         let mut words = BTreeSet::new();
         for text in texts {
             for token in splitter.encode_char_offsets(text, false).map_err(failed)?.get_offsets() {
-                let word: String = text.chars().skip(token.0).take(token.1 - token.0).collect();
-                words.insert(word.to_lowercase());
+                let word = text.chars().skip(token.0).take(token.1 - token.0);
+                // Letter by letter, as the tokenizer does: a final sigma is no other letter to it.
+                words.insert(word.flat_map(char::to_lowercase).collect::<String>());
             }
         }
         let words = std::iter::once(UNKNOWN.to_owned()).chain(words);
@@ -145,6 +146,8 @@ mod tests {
         assert_eq!(tokenizer.vocabulary(), 1 + 9);
         assert_eq!(tokenizer.ids("RED, heart!").unwrap(), tokenizer.ids("red heart").unwrap());
         assert_eq!(tokenizer.ids("skin tone 日本 café").unwrap().len(), 4);
+        let greek = Tokenizer::from_words(["ΣΚΥΛΟΣ", "ΓΑΤΟΣ"], 6).unwrap();
+        assert_ne!(greek.ids("ΣΚΥΛΟΣ").unwrap(), greek.ids("ΓΑΤΟΣ").unwrap());
     }
 
     #[test]

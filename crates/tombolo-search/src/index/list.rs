@@ -28,6 +28,8 @@ pub(super) struct Scope {
     folders: Vec<PathBuf>,
     /// Could not be looked into, so what they held may still be there.
     unreadable: Vec<PathBuf>,
+    /// Hold nothing at all.
+    empty: Vec<PathBuf>,
     prefix: Option<String>,
 }
 
@@ -37,6 +39,11 @@ impl Scope {
             |folders: &[PathBuf]| folders.iter().any(|dir| Path::new(path).starts_with(dir));
         self.prefix.as_ref().is_some_and(|prefix| path.starts_with(prefix))
             || below(&self.folders) && !below(&self.unreadable)
+    }
+
+    /// The given folder, with nothing in it, that a path is below.
+    pub(super) fn empty_above(&self, path: &str) -> Option<&Path> {
+        self.empty.iter().find(|dir| Path::new(path).starts_with(dir)).map(PathBuf::as_path)
     }
 }
 
@@ -122,6 +129,9 @@ pub(super) fn items(list: ItemList) -> Listing {
 
 fn add_folder(listing: &mut Listing, root: &Path, library: Option<&Path>) {
     listing.scope.folders.push(root.to_owned());
+    if root.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
+        listing.scope.empty.push(root.to_owned());
+    }
     let wanted = |entry: &DirEntry| {
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         !(hidden && entry.depth() > 0) && Some(entry.path()) != library
@@ -295,6 +305,7 @@ mod tests {
         let scope = Scope {
             folders: vec!["/a".into()],
             unreadable: vec!["/a/closed".into()],
+            empty: Vec::new(),
             prefix: Some("emoji:".into()),
         };
         assert!(scope.holds("/a/x.png") && scope.holds("emoji:dog"));

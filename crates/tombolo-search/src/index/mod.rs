@@ -32,6 +32,9 @@ pub struct IndexOptions {
     pub retry_broken: bool,
     /// Index this part of the photos alone; those of the others are as if they were not there.
     pub shard: Option<Shard>,
+    /// Forget the photos of a given folder that is empty now. Without it they are kept, and the folder is skipped: a disk that
+    /// is not mounted looks the same.
+    pub forget_all: bool,
 }
 
 /// A picture to index that is given one by one, not found in a folder.
@@ -155,7 +158,7 @@ impl LibraryWriter {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<IndexSummary, SearchError> {
         self.require_encoder(encoder)?;
-        let Plan { work, gone, mut summary } = plan::plan(self.records(), listing, options)?;
+        let Plan { work, gone, mut summary, .. } = plan::plan(self.records(), listing, options)?;
         let records = Records::open(&self.records_path())?;
         let batch_size = encoder.batch_size().max(1);
         let (sender, prepared) = sync_channel(batch_size);

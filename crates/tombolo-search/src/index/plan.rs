@@ -1,6 +1,8 @@
 //! What to do with what is there, by comparing it with the records.
 
+use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::path::PathBuf;
 
 use super::list::{Listing, Scope};
 use super::{Found, IndexOptions, IndexSummary, Skipped};
@@ -19,6 +21,8 @@ pub(super) struct Plan {
     pub(super) work: Vec<Work>,
     /// Ids of the items to forget.
     pub(super) gone: Vec<String>,
+    /// How many items stay though the folder that is above them is empty, by folder.
+    kept: BTreeMap<PathBuf, usize>,
     /// What is already known of the outcome.
     pub(super) summary: IndexSummary,
 }
@@ -31,7 +35,7 @@ pub(super) fn plan(
 ) -> Result<Plan, SearchError> {
     let Listing { found, scope, skipped, .. } = listing;
     let summary = IndexSummary { found: found.len(), skipped, ..IndexSummary::default() };
-    let mut plan = Plan { work: Vec::new(), gone: Vec::new(), summary };
+    let mut plan = Plan { work: Vec::new(), gone: Vec::new(), kept: BTreeMap::new(), summary };
     let mut found = found.into_iter().peekable();
     records.for_each(|known| {
         while let Some(new) = found.next_if(|found| found.path < known.path) {
@@ -40,6 +44,12 @@ pub(super) fn plan(
         plan.compare(known, &mut found, &scope, options);
     })?;
     plan.work.extend(found.map(|found| Work { found, known: false }));
+    for (folder, photos) in std::mem::take(&mut plan.kept) {
+        let reason = format!(
+            "it is empty, and the library holds {photos} photos of it, which it keeps (is a disk not mounted? --forget-all forgets them)"
+        );
+        plan.summary.skipped.push(Skipped { path: folder.display().to_string(), reason });
+    }
     Ok(plan)
 }
 
@@ -52,8 +62,10 @@ impl Plan {
         options: &IndexOptions,
     ) {
         let Some(found) = found.next_if(|found| found.path == known.path) else {
-            if scope.holds(&known.path) {
-                self.gone.push(known.id);
+            match scope.empty_above(&known.path).filter(|_| !options.forget_all) {
+                Some(folder) => *self.kept.entry(folder.to_owned()).or_default() += 1,
+                None if scope.holds(&known.path) => self.gone.push(known.id),
+                None => {}
             }
             return;
         };

@@ -81,6 +81,7 @@ mod tests {
             dataset: "d".into(),
             stages: vec!["joint".into()],
             settings: Settings::photos(),
+            content: String::new(),
         };
         let out = dir.join("run");
         RunDir::start(&out, &out, &plan, dir.join("run.partial").exists(), false).unwrap()
@@ -97,6 +98,7 @@ mod tests {
             let run = started(dir.path());
             write(run.dir(), &PARTS, "old");
             write(&run.new_parts("joint").unwrap(), &PARTS[..written], "new");
+            drop(run);
             let resumed = started(dir.path());
             assert!(!resumed.checkpoints().is_done("joint"));
             for part in PARTS {
@@ -112,6 +114,7 @@ mod tests {
             fs::create_dir(&whole).unwrap();
             write(&whole, &PARTS[moved..], "new");
             write(run.dir(), &PARTS[..moved], "new");
+            drop(run);
             let resumed = started(dir.path());
             assert!(resumed.checkpoints().is_done("joint") && !whole.exists());
             for part in PARTS {

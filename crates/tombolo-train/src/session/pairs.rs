@@ -31,12 +31,16 @@ impl Session<'_> {
         images: &EmbeddingMatrix,
     ) -> Result<Option<Retrieval>> {
         let settings = &self.settings.map.clone();
+        if !settings.kind.is_trained() {
+            // Steps of a map that was there before are not of this one.
+            self.logger.rewind(Stage::Map.as_str(), 0)?;
+        }
         let lesson = joined.lesson(&self.settings.curriculum.groups)?;
         let lesson = lesson.few(settings.pairs, self.settings.seed)?;
-        let own = texts.select(&lesson.texts);
+        let (own, seen) = (texts.select(&lesson.texts), joined.training_images(images));
         let own = TrainingPairs {
             texts: &own,
-            images,
+            images: &seen,
             image_of_text: &lesson.image_of_text,
             course: lesson.course(self.settings.curriculum.order),
         };
@@ -130,9 +134,9 @@ impl Session<'_> {
         let tower = |part: &'static str| Model::open(&new)?.tower(part, device);
         let texts = self.vectors("texts", &tower("text")?, text_views, 0..text_count)?;
         let images = self.vectors("images", &tower("image")?, image_views, 0..image_count)?;
-        let own = texts.select(&lesson.texts);
+        let (own, seen) = (texts.select(&lesson.texts), joined.training_images(&images));
         let image_of_text = &lesson.image_of_text[..];
-        let pairs = TrainingPairs { texts: &own, images: &images, image_of_text, course: None };
+        let pairs = TrainingPairs { texts: &own, images: &seen, image_of_text, course: None };
         let validate =
             |map: &Map| Ok(joined.rankings(map, &texts, &images)?.map(|rankings| rankings.rsum()));
         let settings = &self.settings.map.clone();

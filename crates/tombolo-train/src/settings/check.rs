@@ -15,6 +15,7 @@ impl Settings {
     /// # Errors
     /// [`TrainError::InvalidSetting`] with the key.
     pub fn check(&self, stages: &[Stage]) -> Result<()> {
+        self.check_numbers()?;
         for (stage, settings) in [("text", &self.text), ("image", &self.image)] {
             settings.check(stage)?;
         }
@@ -57,7 +58,59 @@ impl Settings {
     }
 }
 
+/// More than any training has, of widths and of all else, and little enough to be counted with.
+const WIDEST: usize = 1 << 15;
+const MOST: usize = 1 << 20;
+
 impl Settings {
+    /// Numbers that mean nothing, or that no machine could train with.
+    fn check_numbers(&self) -> Result<()> {
+        if i64::try_from(self.seed).is_err() {
+            return Err(invalid("seed", "expected at most 9223372036854775807"));
+        }
+        for (
+            stage,
+            StageSettings {
+                learning_rate, weight_decay, temperature, margin, momentum, drop, ..
+            },
+        ) in [("text", &self.text), ("image", &self.image)]
+        {
+            check_rates(stage, (*learning_rate, *weight_decay), *temperature, *margin)?;
+            share(&format!("{stage}.drop"), *drop)?;
+            within(&format!("{stage}.momentum"), *momentum, 0.0..=1.0)?;
+        }
+        for (stage, settings) in [("text", &self.text), ("image", &self.image)] {
+            within(&format!("{stage}.trained_rate"), settings.trained_rate, 0.0..=1e3)?;
+            check_sizes(stage, WIDEST, &[("width", settings.width), ("output", settings.output)])?;
+            let sizes = [
+                ("layers", settings.layers),
+                ("positions", settings.positions),
+                ("pool_top", settings.pool_top),
+                ("epochs", settings.epochs),
+                ("batch", settings.batch),
+                ("queue", settings.queue),
+                ("neighbours", settings.neighbours),
+            ];
+            check_sizes(stage, MOST, &sizes)?;
+            if settings.positions == 0 {
+                return Err(invalid(&format!("{stage}.positions"), "expected at least 1, found 0"));
+            }
+        }
+        let map = &self.map;
+        check_rates("map", (map.learning_rate, map.weight_decay), map.temperature, map.margin)?;
+        share("map.dropout", map.dropout)?;
+        share("map.input_dropout", map.input_dropout)?;
+        within("map.mixup", map.mixup, 0.0..=1e3)?;
+        within("map.average", map.average, 0.0..=1.0)?;
+        let joint = &self.joint;
+        check_rates("joint", (joint.learning_rate, joint.weight_decay), 1.0, 0.0)?;
+        let widths = [("dim", map.dim), ("hidden", map.hidden), ("beside_dim", map.beside_dim)];
+        check_sizes("map", WIDEST, &widths)?;
+        let sizes = [("epochs", map.epochs), ("batch", map.batch), ("members", map.members)];
+        check_sizes("map", MOST, &sizes)?;
+        check_sizes("joint", MOST, &[("epochs", joint.epochs), ("batch", joint.batch)])
+    }
+
     /// A group that no epoch is left for would be passed over without a word.
     fn check_curriculum(&self, stages: &[Stage]) -> Result<()> {
         let groups = &self.curriculum.groups;
@@ -175,6 +228,52 @@ pub(crate) fn perturbations(names: &[String]) -> Result<Vec<TextPerturbation>> {
     named.collect()
 }
 
+fn check_rates(
+    stage: &str,
+    (learning_rate, weight_decay): (f64, f64),
+    temperature: f64,
+    margin: f64,
+) -> Result<()> {
+    let key = |name: &str| format!("{stage}.{name}");
+    within(&key("learning_rate"), learning_rate, 0.0..=1e3)?;
+    within(&key("weight_decay"), weight_decay, 0.0..=1e3)?;
+    within(&key("margin"), margin, -1e3..=1e3)?;
+    // Scores are divided by it.
+    within(&key("temperature"), temperature, 1e-6..=1e6)
+}
+
+fn check_sizes(stage: &str, most: usize, sizes: &[(&str, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, size)| *size > most) {
+        Some((name, size)) => {
+            let reason = format!("expected at most {most}, found {size}");
+            Err(invalid(&format!("{stage}.{name}"), &reason))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A share that is left out: of everything, nothing is left.
+fn share(key: &str, share: f64) -> Result<()> {
+    match (0.0..1.0).contains(&share) {
+        true => Ok(()),
+        false => Err(invalid(key, &format!("expected at least 0 and below 1, found {share}"))),
+    }
+}
+
+fn within(key: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => {
+            let reason = format!(
+                "expected a number from {} to {}, found {value}",
+                range.start(),
+                range.end()
+            );
+            Err(invalid(key, &reason))
+        }
+    }
+}
+
 fn invalid(key: &str, reason: &str) -> TrainError {
     TrainError::InvalidSetting { key: key.to_owned(), reason: reason.to_owned() }
 }
@@ -212,6 +311,18 @@ mod tests {
             "image.copies=['char_swap']",
             "text.views=['mirror']",
             "curriculum.groups=[1, 1]",
+            "text.queue=9223372036854775807",
+            "text.width=1000000000000",
+            "map.epochs=9000000000000000000",
+            "text.temperature=0",
+            "text.momentum=nan",
+            "text.learning_rate=-1",
+            "map.temperature=0",
+            "map.dropout=1",
+            "map.input_dropout=2",
+            "map.mixup=nan",
+            "text.drop=nan",
+            "text.positions=0",
         ];
         let few = Settings::photos().with_assignment("curriculum.order=paper").unwrap();
         let few = few.with_assignment("map.epochs=2").unwrap();

@@ -92,7 +92,7 @@ pub fn prepare(
             let patch = patch.and_then(|(_, patch)| patch.parse().ok());
             let patch = patch.expect("checked when the backbone was opened");
             let size = backbone.preprocessing().size();
-            Box::new(PictureViews::new(pictures, size, patch, device))
+            Box::new(PictureViews::new(pictures, (size, patch), positions, device))
         }
     };
     let further =

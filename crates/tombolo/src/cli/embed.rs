@@ -89,11 +89,17 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 /// The rows that an argument stands for.
 fn read(input: &str) -> anyhow::Result<Vec<Input>> {
     let path = Path::new(input);
+    let list = path.extension().is_some_and(|extension| extension == "txt");
+    if path.is_dir() || list && !path.is_file() && !input.contains(char::is_whitespace) {
+        let found = if list { "no such file" } else { "a folder" };
+        let what = format!("{input}: expected a text, a photo or a file of texts, found {found}");
+        return Err(Misuse::new(what, "name photos one by one, as in DIR/*.jpg").into());
+    }
     if !path.is_file() {
         require_words(input)?;
         return Ok(vec![Input::Text(input.to_owned())]);
     }
-    if path.extension().is_some_and(|extension| extension == "txt") {
+    if list {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Misuse::new(format!("{input}: {error}"), "give a file in UTF-8 with one text a line")
         })?;

@@ -166,6 +166,10 @@ fn out(arguments: &Arguments) -> anyhow::Result<Out> {
     if several || path.is_dir() || ends_with_separator(&path) {
         return Ok(Out::Folder(path));
     }
+    if !is_json {
+        let message = format!("{}: expected FILE.json or a folder", path.display());
+        return Err(Misuse::new(message, "a folder's name ends in /, as in --out results/").into());
+    }
     Ok(Out::File(path))
 }
 

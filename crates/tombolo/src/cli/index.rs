@@ -14,7 +14,7 @@ use tombolo_search::{
 use super::cluster::{copy, reach, staging};
 use super::terminal::Terminal;
 use super::watch::Watch;
-use super::{Global, Outcome};
+use super::{Global, Misuse, Outcome};
 use crate::library::{
     TowerEncoder, is_cluster, known_path, library_name, remember_model, remembered,
 };
@@ -41,19 +41,24 @@ pub struct Arguments {
     /// Index the I-th of N equal parts alone, I from 0, where N machines share a collection
     #[arg(long, env = "TOMBOLO_SHARD", value_name = "I/N")]
     shard: Option<Shard>,
+    /// Forget the photos of a given folder that is empty now; without it they are kept, as a disk may not be mounted
+    #[arg(long, env = "TOMBOLO_FORGET_ALL", value_parser = FalseyValueParser::new())]
+    forget_all: bool,
     /// Go on: index again whenever something changes, until stopped
     #[arg(long, env = "TOMBOLO_WATCH", value_parser = FalseyValueParser::new())]
     watch: bool,
 }
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    require_one(&arguments.paths)?;
     let (library, cluster) = place(arguments.library, arguments.shard)?;
     let tags = arguments.tags.as_deref().map(|file| tags(file, terminal)).transpose()?;
     let model = arguments.model.or_else(|| remembered(&library));
     let model = model.unwrap_or_else(|| starter::DEFAULT.into());
     let encoder = Encoder::open(&model, global, terminal)?;
     let tower = TowerEncoder::new(&encoder, terminal)?;
-    let options = IndexOptions { shard: arguments.shard, ..Default::default() };
+    let (shard, forget_all) = (arguments.shard, arguments.forget_all);
+    let options = IndexOptions { shard, forget_all, ..Default::default() };
     let paths = arguments.paths;
     let encoder = &encoder;
     let indexing = Indexing { library, cluster, paths, options, encoder, tower, global, terminal };
@@ -72,6 +77,17 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         return indexing.go_on(&watch, summary);
     }
     Ok(if summary.skipped.is_empty() { Outcome::Done } else { Outcome::Skipped })
+}
+
+/// Refuses paths of which none is there, before a library is made.
+fn require_one(paths: &[PathBuf]) -> anyhow::Result<()> {
+    match paths {
+        [first, ..] if !paths.iter().any(|path| path.exists()) => {
+            let what = format!("{}: there is no such file or folder", first.display());
+            Err(Misuse::new(what, "check the path").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The library to write into, and the collection that is to hold the same, if one is named.
@@ -153,9 +169,14 @@ impl Indexing<'_> {
                 "skipped": skipped.collect::<Vec<_>>(),
             }));
         }
+        if summary.found == 0 && summary.skipped.is_empty() {
+            let endings = tombolo_data::image::EXTENSIONS.join(", ");
+            self.terminal.warning(&format!("there is no photo there; photos end in {endings}"));
+        }
         self.terminal.result(&format!(
-            "{} photos: {} added, {} updated, {} unchanged, {} forgotten, {} skipped; {} encoded",
+            "{} {}: {} added, {} updated, {} unchanged, {} forgotten, {} skipped; {} encoded",
             summary.found,
+            if summary.found == 1 { "photo" } else { "photos" },
             summary.added,
             summary.updated,
             summary.unchanged,

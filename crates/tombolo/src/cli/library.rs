@@ -53,7 +53,8 @@ enum Work {
         #[arg(long, env = "TOMBOLO_SHARD", value_name = "I/N")]
         shard: Option<Shard>,
     },
-    /// Write records as JSON Lines and vectors as f16
+    /// Write records as JSON Lines (items.jsonl), and for each line the vector of the image tower, before any map, in
+    /// little-endian f16 (vectors.f16); shape.json says how many and how wide
     Export {
         /// The directory to write into, which must not be there yet
         #[arg(long, env = "TOMBOLO_OUT", value_name = "DIR")]
@@ -146,6 +147,8 @@ fn export(library: &Library, out: &Path, terminal: &Terminal) -> anyhow::Result<
         terminal.advance(photos as u64, None);
     }
     terminal.end_bar();
+    let shape = json!({ "rows": photos, "dim": library.dim(), "type": "f16, little-endian", "image_tower": library.fingerprint() });
+    std::fs::write(out.join("shape.json"), format!("{shape:#}\n")).with_context(cannot)?;
     for file in [records, vectors] {
         file.into_inner()
             .map_err(|error| error.into_error())

@@ -95,7 +95,7 @@ fn check_place(library: &Path) -> anyhow::Result<()> {
     Err(Misuse::new(what, "choose another --dir: it was not touched").into())
 }
 
-/// Trains all stages into `run`, in the place of an earlier quickstart.
+/// Trains all stages into `run`, in the place of an earlier quickstart; one that was cut off goes on.
 fn train(
     dataset: &Collection,
     run: &Path,
@@ -103,10 +103,6 @@ fn train(
     global: &Global,
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
-    let unfinished = run.with_extension("partial");
-    if unfinished.exists() {
-        std::fs::remove_dir_all(&unfinished)?;
-    }
     let plan = Plan {
         dataset,
         dataset_name: "emoji".into(),
@@ -114,7 +110,7 @@ fn train(
         settings,
         out: run.to_path_buf(),
         start: None,
-        resume: false,
+        resume: true,
         retrain: true,
     };
     let observer = terminal.clone();
@@ -132,7 +128,8 @@ fn untrained(
     let mut settings = Settings::emoji();
     (settings.text.epochs, settings.image.epochs) = (0, 0);
     settings.map.kind = MapKind::Cca;
-    let run = dir.join("untrained-model");
+    // A name that no run of the user's has, since it is removed in the end.
+    let run = dir.join(format!("untrained-{}", std::process::id()));
     let quiet = Terminal::new(terminal.json(), true);
     train(dataset, &run, settings, global, &quiet)?;
     let encoder = Encoder::open(&run, global, &quiet)?;

@@ -134,7 +134,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let map = ImageSide::new(&encoder)?;
     libraries
         .iter()
-        .try_for_each(|library| library.photos.require(&fingerprint, map.fingerprint()))?;
+        .try_for_each(|library| library.require(&model, &fingerprint, map.fingerprint()))?;
     let words = arguments.rerank.rerank.as_ref().map(|_| words_to_match(&arguments)).transpose()?;
     let judge = arguments.rerank.open(global, terminal)?;
     let asked = asked(&arguments, &encoder, terminal)?;
@@ -328,8 +328,8 @@ fn require_probability(
     encoder: &Encoder,
 ) -> anyhow::Result<()> {
     if !question.is_words() && !question.is_expression() {
-        let what = "--min-probability needs a query of words alone";
-        let hint = "a model is calibrated on texts; leave out the photos, --add and --subtract";
+        let what = "--min-probability needs a query of words alone, or a set expression";
+        let hint = "a model is calibrated on texts: leave out --image, --add and --subtract, and write image:PHOTO AND WORDS for both";
         return Err(Misuse::new(what, hint).into());
     }
     if calibration.is_none() && question.is_words() {

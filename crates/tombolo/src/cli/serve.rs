@@ -44,7 +44,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     // What is wrong with them is told before anything listens.
     let encoder = Encoder::open_with_map(&model, arguments.map.as_deref(), global, terminal)?;
     let fingerprint = encoder.model().image_fingerprint()?;
-    library.photos.require(&fingerprint, &encoder.model().map_fingerprint()?)?;
+    library.require(&model, &fingerprint, &encoder.model().map_fingerprint()?)?;
     encoder.map()?;
     let bind = address(&arguments.bind)?;
     let token = arguments.token_file.as_deref().map(token).transpose()?;

@@ -10,7 +10,7 @@ use tombolo_data::dataset;
 use tombolo_models::backbones::Backbones;
 use tombolo_models::model::Model;
 use tombolo_train::settings::{Preset, Settings};
-use tombolo_train::{Plan, Stage, share_a_space};
+use tombolo_train::{CalibrationFile, Plan, Stage, share_a_space};
 
 use super::failure::Misuse;
 use super::terminal::Terminal;
@@ -55,11 +55,18 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let (stages, name) = stages_and_dataset(&arguments)?;
+    check_config(&arguments)?;
     let dataset = dataset::open(&name)?;
     let skipped = super::data::warn(dataset.as_ref(), terminal);
     let backbones = model::backbones(global)?;
     let joint = joint(&arguments, &stages, &backbones, terminal)?;
     let settings = settings(&arguments, &name, &stages, joint.as_ref())?;
+    if joint.is_none() {
+        keeps_something(&arguments, &stages)?;
+    }
+    without_effect(&arguments, &stages, joint.is_some()).for_each(|key| {
+        terminal.warning(&format!("--set {key} has no effect: that stage is not trained here"));
+    });
     let retrain = joint.is_none() && !Stage::ALL.iter().all(|stage| stages.contains(stage));
     let (stages, out, start) = match joint {
         Some(joint) => (joint.stages, joint.out, None),
@@ -90,7 +97,14 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         let trained = Model::open(&outcome.dir)?;
         model::caveats(trained.file()).for_each(|caveat| terminal.note(caveat));
     }
-    terminal.note(&format!("{} is ready; its report is report.html", outcome.dir.display()));
+    let maps = [Stage::Map, Stage::Joint].iter().any(|stage| plan.stages.contains(stage));
+    if maps && CalibrationFile::read(&outcome.dir)?.is_none() {
+        terminal.warning(
+            "too few validation pairs to tell probabilities by (100 are enough): searches with this map show scores alone",
+        );
+    }
+    let dir = outcome.dir.display();
+    terminal.note(&format!("{dir} is ready; its report is {dir}/report.html"));
     Ok(if skipped + outcome.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
 }
 
@@ -132,25 +146,28 @@ fn joint(
     backbones: &Backbones,
     terminal: &Terminal,
 ) -> anyhow::Result<Option<OnJoint>> {
-    let Some(model) = &arguments.model else { return Ok(None) };
-    let dir = model::model_dir(model, backbones, terminal)?;
-    if !dir.exists() && arguments.out.as_ref().is_some_and(|out| out != model) {
-        let message = format!("--model {}: there is no such model", model.display());
-        let hint = "name a run, a starter, or a jointly trained model, or leave it out (and TOMBOLO_MODEL)";
+    let Some(name) = &arguments.model else { return Ok(None) };
+    let dir = model::model_dir(name, backbones, terminal)?;
+    if !dir.exists() && arguments.out.as_ref().is_some_and(|out| out != name) {
+        let message = format!("--model {}: there is no such model", name.display());
+        let hint = match model::nearest(name) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "name a run, a starter, or a jointly trained model, or leave it out (and TOMBOLO_MODEL)".to_owned(),
+        };
         return Err(Misuse::new(message, hint).into());
     }
     if dir.join("model.toml").exists() || !dir.exists() {
         return Ok(None);
     }
     Model::open(&dir)?;
-    let joint = OnJoint::new(model, arguments, stages).map_err(|reason| {
-        let message = format!("{} is a jointly trained model: {reason}", model.display());
+    let joint = OnJoint::new(name, arguments, stages).map_err(|reason| {
+        let message = format!("{} is a jointly trained model: {reason}", name.display());
         let hint =
             "tombolo train DATASET --model MODEL --out RUN, MODEL perhaps from TOMBOLO_MODEL";
         Misuse::new(message, hint)
     })?;
     terminal
-        .note(&format!("a map of your own on {}, whose halves stay as they are", model.display()));
+        .note(&format!("a map of your own on {}, whose halves stay as they are", name.display()));
     Ok(Some(joint))
 }
 
@@ -177,6 +194,49 @@ impl OnJoint {
         let further = stages.contains(&Stage::Scan).then_some(Stage::Scan);
         Ok(Self { model, out, stages: Stage::ALL.into_iter().chain(further).collect() })
     }
+}
+
+fn check_config(arguments: &Arguments) -> anyhow::Result<()> {
+    match arguments.config.as_ref().filter(|path| !path.is_file()) {
+        None => Ok(()),
+        Some(path) => {
+            let what = format!("--config {}: there is no such file", path.display());
+            Err(Misuse::new(what, "name a TOML file with settings as in `model.toml`").into())
+        }
+    }
+}
+
+/// Refuses a --model of which nothing would be kept.
+fn keeps_something(arguments: &Arguments, stages: &[Stage]) -> anyhow::Result<()> {
+    let Some(model) =
+        arguments.model.as_ref().filter(|model| arguments.out.as_ref() != Some(model))
+    else {
+        return Ok(());
+    };
+    if !Stage::ALL.iter().all(|stage| stages.contains(stage)) {
+        return Ok(());
+    }
+    let model = model.display();
+    let what =
+        format!("--model {model}: all its parts would be trained anew, and nothing of it kept");
+    let hint = format!(
+        "for a map of your own on it: tombolo train map DATASET --model {model} --out RUN; else leave out --model (and TOMBOLO_MODEL)"
+    );
+    Err(Misuse::new(what, hint).into())
+}
+
+/// Settings that were given one by one, of stages that are not trained.
+fn without_effect<'a>(
+    arguments: &'a Arguments,
+    stages: &'a [Stage],
+    joint: bool,
+) -> impl Iterator<Item = &'a str> {
+    let keys = arguments.set.iter().filter_map(|set| Some(set.split_once('=')?.0.trim()));
+    keys.filter(move |key| {
+        let stage = key.split_once('.').and_then(|(stage, _)| stage.parse::<Stage>().ok());
+        let reads_all = [Stage::Joint, Stage::Scan].iter().any(|stage| stages.contains(stage));
+        stage.is_some_and(|stage| !joint && !reads_all && !stages.contains(&stage))
+    })
 }
 
 /// The run to write, and the run whose parts it starts from, if that is another.
@@ -215,7 +275,11 @@ fn stages_and_dataset(arguments: &Arguments) -> anyhow::Result<(Vec<Stage>, Stri
             })?;
             Ok((vec![stage], dataset.clone()))
         }
-        _ => unreachable!("clap takes one or two"),
+        // Before and after a flag are counted together.
+        several => {
+            let message = format!("expected [STAGE] DATASET, found {}", several.join(" "));
+            Err(Misuse::new(message, "several stages are named by --stages text,image").into())
+        }
     }
 }
 

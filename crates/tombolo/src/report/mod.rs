@@ -66,7 +66,7 @@ fn summary(dataset: &dyn Dataset, plan: Option<&PlanFile>) -> String {
     });
     let counts = counts.collect::<Vec<_>>().join(", ");
     match plan {
-        Some(PlanFile { dataset, stages, settings }) => {
+        Some(PlanFile { dataset, stages, settings, .. }) => {
             let (stages, seed) = (stages.join(", "), settings.seed);
             format!("{counts}. Trained on {dataset}, stages: {stages}; seed\u{a0}{seed}.")
         }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{assert_fails, assert_status, command, copy_of_trained, data, draw, err, out, run};
+use super::{
+    assert_fails, assert_status, command, copy, copy_of_trained, data, draw, err, out, run,
+};
 
 /// The documents that `--json` prints, one a line.
 pub fn lines(text: &str) -> Vec<Value> {
@@ -175,6 +177,8 @@ fn a_library_is_checked_compacted_and_taken_elsewhere() {
     let exported = run(dir, &export);
     assert_status(&exported, 0);
     let dim = told(&exported)["dim"].as_u64().unwrap();
+    let shape = std::fs::read_to_string(dir.join("taken/shape.json")).unwrap();
+    assert_eq!(lines(&shape.replace('\n', ""))[0]["dim"], dim);
     let items = lines(&std::fs::read_to_string(dir.join("taken/items.jsonl")).unwrap());
     assert_eq!(items.len(), 23);
     assert_eq!(dir.join("taken/vectors.f16").metadata().unwrap().len(), 23 * dim * 2);
@@ -216,6 +220,14 @@ fn what_the_user_can_mend_is_told_so() {
     };
     assert_fails(&embed("latin1.txt", "v.npy"), 2, "latin1.txt", "UTF-8");
     assert_fails(&embed("red", "nowhere/v.npy"), 2, "no folder nowhere", "make it first");
+    assert_fails(&embed("none.txt", "v.npy"), 2, "no such file", "one by one");
+    assert_fails(&embed("photos", "v.npy"), 2, "a folder", "one by one");
+    std::fs::write(dir.join("latin1.csv"), b"image,caption\na.png,caf\xe9\n").unwrap();
+    let data = |set: &str| run(dir, &["data", set]);
+    assert_fails(&data("csv:latin1.csv"), 2, "latin1.csv, line 2: expected UTF-8", "save it");
+    assert_fails(&data("cvs:captions.csv"), 2, "cvs", "did you mean `csv:captions.csv`");
+    std::fs::write(dir.join("semicolons.csv"), "image;caption\na.png;red\n").unwrap();
+    assert_fails(&data("csv:semicolons.csv"), 2, "column", "this file has semicolons");
 
     let library = ["--library", "library"];
     let serve = |more: &[&str]| run(dir, &[&["serve"], &library[..], more].concat());
@@ -230,6 +242,63 @@ fn what_the_user_can_mend_is_told_so() {
     assert_status(&found, 0);
     assert_eq!(found.stdout.iter().filter(|&&byte| byte == 0).count(), 10);
     assert_status(&run(dir, &[&search[..], &["--threads", "100000"]].concat()), 2);
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_loses_no_photo() {
+    let dir = indexed();
+    let dir = dir.path();
+    let index = |more: &[&str]| {
+        let index = ["index", "photos", "--library", "lib", "--json"];
+        run(dir, &[&index[..], more].concat())
+    };
+    std::fs::rename(dir.join("photos"), dir.join("elsewhere")).unwrap();
+    std::fs::create_dir(dir.join("photos")).unwrap();
+    let output = index(&[]);
+    assert_status(&output, 3);
+    assert!(err(&output).contains("holds 24 photos of it, which it keeps"), "{}", err(&output));
+    assert_eq!(lines(&out(&output))[0]["forgotten"], 0);
+    let output = index(&["--forget-all"]);
+    assert_status(&output, 0);
+    assert_eq!(lines(&out(&output))[0]["forgotten"], 24);
+
+    let nowhere = run(dir, &["index", "nowhere", "--library", "new", "--model", "emoji-starter"]);
+    assert_fails(&nowhere, 2, "no such file or folder", "check the path");
+    assert!(!dir.join("new").exists(), "and no library is made");
+}
+
+#[test]
+fn models_are_told_by_their_names() {
+    let dir = indexed();
+    let dir = dir.path();
+    copy(&super::trained().join("model"), &dir.join("model"));
+    let search = |more: &[&str]| run(dir, &[&["search", "red", "--library", "lib"], more].concat());
+    let other = search(&["--model", "model"]);
+    assert_fails(&other, 2, "lib was indexed with emoji-starter, and model", "leave out --model");
+    assert_fails(&search(&["--map", "none"]), 2, "no run with a map", "train map");
+    assert_fails(
+        &search(&["--model", "emoji-startr"]),
+        2,
+        "no model",
+        "did you mean emoji-starter",
+    );
+    let backbone = search(&["--model", "efficientnet-lite0"]);
+    assert_fails(&backbone, 2, "a backbone, and no model", "--set image.backbone");
+
+    let train = |more: &[&str]| run(dir, &[&["train", "csv:captions.csv"], more].concat());
+    let all = train(&["--model", "emoji-starter", "--out", "mine"]);
+    assert_fails(&all, 2, "all its parts would be trained anew", "tombolo train map");
+    assert_fails(&train(&["--out", "a", "--config", "none.toml"]), 2, "no such file", "model.toml");
+    let kept = ["--stages", "map", "--model", "model", "--out", "mine", "--set", "map.epochs=2"];
+    let kept = train(&[&kept[..], &["--set", "text.epochs=7"]].concat());
+    assert_status(&kept, 0);
+    assert!(err(&kept).contains("--set text.epochs has no effect"), "{}", err(&kept));
+    assert!(!err(&kept).contains("--set map.epochs"), "{}", err(&kept));
+    assert!(err(&kept).contains("too few validation pairs"), "{}", err(&kept));
+
+    let none = ["train", "folder:photos", "--config", "settings.toml", "--out", "nothing"];
+    assert_status(&run(dir, &none), 2);
+    assert!(!dir.join("nothing.partial").exists(), "nothing was trained, so nothing is left");
 }
 
 #[test]

@@ -196,3 +196,27 @@ fn a_damaged_model_is_not_found_and_is_pulled_again() {
     assert!(matches!(error, PullError::Damaged { .. }), "{error}");
     store.ensure(NAME, false, &mut quiet).unwrap().verify().unwrap();
 }
+
+#[test]
+fn a_hub_cannot_name_a_place_to_write_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(&[
+        ("config.json", b"{}", "../../../../../planted"),
+        ("model.safetensors", b"x", "0000000000000000000000000000000000000001"),
+    ]);
+    let home = folder.path().join("a/b/c/d/e/f");
+    let error = store(&home, &hub.address).ensure(NAME, false, &mut quiet).unwrap_err();
+    assert!(error.to_string().contains("an etag of letters and digits"), "{error}");
+    let planted = walkdir(folder.path()).into_iter().any(|path| path.ends_with("planted"));
+    assert!(!planted, "nothing is written outside of the cache");
+}
+
+fn walkdir(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let below = entries.flat_map(|entry| {
+        let path = entry.path();
+        let inside = if path.is_dir() { walkdir(&path) } else { Vec::new() };
+        inside.into_iter().chain([path])
+    });
+    below.collect()
+}
