@@ -63,51 +63,24 @@ const WIDEST: usize = 1 << 15;
 const MOST: usize = 1 << 20;
 
 impl Settings {
-    /// Numbers that mean nothing, or that no machine could train with.
+    /// Refuses numbers that mean nothing, or that no machine could train with.
     fn check_numbers(&self) -> Result<()> {
         if i64::try_from(self.seed).is_err() {
             return Err(invalid("seed", "expected at most 9223372036854775807"));
         }
-        for (
-            stage,
-            StageSettings {
-                learning_rate, weight_decay, temperature, margin, momentum, drop, ..
-            },
-        ) in [("text", &self.text), ("image", &self.image)]
-        {
-            check_rates(stage, (*learning_rate, *weight_decay), *temperature, *margin)?;
-            share(&format!("{stage}.drop"), *drop)?;
-            within(&format!("{stage}.momentum"), *momentum, 0.0..=1.0)?;
-        }
-        for (stage, settings) in [("text", &self.text), ("image", &self.image)] {
-            within(&format!("{stage}.trained_rate"), settings.trained_rate, 0.0..=1e3)?;
-            check_sizes(stage, WIDEST, &[("width", settings.width), ("output", settings.output)])?;
-            let sizes = [
-                ("layers", settings.layers),
-                ("positions", settings.positions),
-                ("pool_top", settings.pool_top),
-                ("epochs", settings.epochs),
-                ("batch", settings.batch),
-                ("queue", settings.queue),
-                ("neighbours", settings.neighbours),
-            ];
-            check_sizes(stage, MOST, &sizes)?;
-            if settings.positions == 0 {
-                return Err(invalid(&format!("{stage}.positions"), "expected at least 1, found 0"));
-            }
-        }
-        let map = &self.map;
+        self.text.check_numbers("text")?;
+        self.image.check_numbers("image")?;
+        let (map, joint) = (&self.map, &self.joint);
         check_rates("map", (map.learning_rate, map.weight_decay), map.temperature, map.margin)?;
-        share("map.dropout", map.dropout)?;
-        share("map.input_dropout", map.input_dropout)?;
-        within("map.mixup", map.mixup, 0.0..=1e3)?;
-        within("map.average", map.average, 0.0..=1.0)?;
-        let joint = &self.joint;
-        check_rates("joint", (joint.learning_rate, joint.weight_decay), 1.0, 0.0)?;
+        check_share("map.dropout", map.dropout)?;
+        check_share("map.input_dropout", map.input_dropout)?;
+        check_range("map.mixup", map.mixup, 0.0..=1e3)?;
+        check_range("map.average", map.average, 0.0..=1.0)?;
         let widths = [("dim", map.dim), ("hidden", map.hidden), ("beside_dim", map.beside_dim)];
         check_sizes("map", WIDEST, &widths)?;
         let sizes = [("epochs", map.epochs), ("batch", map.batch), ("members", map.members)];
         check_sizes("map", MOST, &sizes)?;
+        check_rates("joint", (joint.learning_rate, joint.weight_decay), 1.0, 0.0)?;
         check_sizes("joint", MOST, &[("epochs", joint.epochs), ("batch", joint.batch)])
     }
 
@@ -190,6 +163,29 @@ impl StageSettings {
 }
 
 impl StageSettings {
+    fn check_numbers(&self, stage: &str) -> Result<()> {
+        let key = |name: &str| format!("{stage}.{name}");
+        check_rates(stage, (self.learning_rate, self.weight_decay), self.temperature, self.margin)?;
+        check_share(&key("drop"), self.drop)?;
+        check_range(&key("momentum"), self.momentum, 0.0..=1.0)?;
+        check_range(&key("trained_rate"), self.trained_rate, 0.0..=1e3)?;
+        check_sizes(stage, WIDEST, &[("width", self.width), ("output", self.output)])?;
+        let sizes = [
+            ("layers", self.layers),
+            ("positions", self.positions),
+            ("pool_top", self.pool_top),
+            ("epochs", self.epochs),
+            ("batch", self.batch),
+            ("queue", self.queue),
+            ("neighbours", self.neighbours),
+        ];
+        check_sizes(stage, MOST, &sizes)?;
+        match self.positions {
+            0 => Err(invalid(&key("positions"), "expected at least 1, found 0")),
+            _ => Ok(()),
+        }
+    }
+
     fn check_encoder(&self, stage: &str) -> Result<()> {
         if self.heads == 0 || self.width == 0 || !self.width.is_multiple_of(self.heads) {
             let reason =
@@ -235,11 +231,11 @@ fn check_rates(
     margin: f64,
 ) -> Result<()> {
     let key = |name: &str| format!("{stage}.{name}");
-    within(&key("learning_rate"), learning_rate, 0.0..=1e3)?;
-    within(&key("weight_decay"), weight_decay, 0.0..=1e3)?;
-    within(&key("margin"), margin, -1e3..=1e3)?;
+    check_range(&key("learning_rate"), learning_rate, 0.0..=1e3)?;
+    check_range(&key("weight_decay"), weight_decay, 0.0..=1e3)?;
+    check_range(&key("margin"), margin, -1e3..=1e3)?;
     // Scores are divided by it.
-    within(&key("temperature"), temperature, 1e-6..=1e6)
+    check_range(&key("temperature"), temperature, 1e-6..=1e6)
 }
 
 fn check_sizes(stage: &str, most: usize, sizes: &[(&str, usize)]) -> Result<()> {
@@ -253,14 +249,14 @@ fn check_sizes(stage: &str, most: usize, sizes: &[(&str, usize)]) -> Result<()> 
 }
 
 /// A share that is left out: of everything, nothing is left.
-fn share(key: &str, share: f64) -> Result<()> {
+fn check_share(key: &str, share: f64) -> Result<()> {
     match (0.0..1.0).contains(&share) {
         true => Ok(()),
         false => Err(invalid(key, &format!("expected at least 0 and below 1, found {share}"))),
     }
 }
 
-fn within(key: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
+fn check_range(key: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
     match range.contains(&value) {
         true => Ok(()),
         false => {

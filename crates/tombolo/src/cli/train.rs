@@ -63,10 +63,11 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let settings = settings(&arguments, &name, &stages, joint.as_ref())?;
     if joint.is_none() {
         keeps_something(&arguments, &stages)?;
+        without_effect(&arguments, &stages).for_each(|key| {
+            let what = format!("--set {key} has no effect: that stage is not trained here");
+            terminal.warning(&what);
+        });
     }
-    without_effect(&arguments, &stages, joint.is_some()).for_each(|key| {
-        terminal.warning(&format!("--set {key} has no effect: that stage is not trained here"));
-    });
     let retrain = joint.is_none() && !Stage::ALL.iter().all(|stage| stages.contains(stage));
     let (stages, out, start) = match joint {
         Some(joint) => (joint.stages, joint.out, None),
@@ -89,6 +90,16 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let outcome = tombolo_train::train(&plan, &backbones, Box::new(move |e| observer.event(e)))?;
     report::write(&outcome.dir, dataset.as_ref(), &backbones)
         .with_context(|| format!("{} is trained, but its report failed", outcome.dir.display()))?;
+    tell(&outcome, &plan.stages, terminal)?;
+    Ok(if skipped + outcome.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
+}
+
+/// Tells what came of a run, and what it lacks.
+fn tell(
+    outcome: &tombolo_train::Outcome,
+    stages: &[Stage],
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
     if terminal.json() {
         let validation = outcome.validation.as_ref();
         terminal.document(&json!({ "run": outcome.dir, "validation": validation }))?;
@@ -97,7 +108,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
         let trained = Model::open(&outcome.dir)?;
         model::caveats(trained.file()).for_each(|caveat| terminal.note(caveat));
     }
-    let maps = [Stage::Map, Stage::Joint].iter().any(|stage| plan.stages.contains(stage));
+    let maps = [Stage::Map, Stage::Joint].iter().any(|stage| stages.contains(stage));
     if maps && CalibrationFile::read(&outcome.dir)?.is_none() {
         terminal.warning(
             "too few validation pairs to tell probabilities by (100 are enough): searches with this map show scores alone",
@@ -105,7 +116,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     }
     let dir = outcome.dir.display();
     terminal.note(&format!("{dir} is ready; its report is {dir}/report.html"));
-    Ok(if skipped + outcome.skipped > 0 { Outcome::Skipped } else { Outcome::Done })
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -229,13 +240,12 @@ fn keeps_something(arguments: &Arguments, stages: &[Stage]) -> anyhow::Result<()
 fn without_effect<'a>(
     arguments: &'a Arguments,
     stages: &'a [Stage],
-    joint: bool,
 ) -> impl Iterator<Item = &'a str> {
     let keys = arguments.set.iter().filter_map(|set| Some(set.split_once('=')?.0.trim()));
     keys.filter(move |key| {
         let stage = key.split_once('.').and_then(|(stage, _)| stage.parse::<Stage>().ok());
         let reads_all = [Stage::Joint, Stage::Scan].iter().any(|stage| stages.contains(stage));
-        stage.is_some_and(|stage| !joint && !reads_all && !stages.contains(&stage))
+        stage.is_some_and(|stage| !reads_all && !stages.contains(&stage))
     })
 }
 
