@@ -150,7 +150,13 @@ fn map_losses(
     start: Option<&Tensors>,
 ) -> anyhow::Result<Array> {
     let image_of_text: Vec<usize> = (0..texts.len()).collect();
-    let pairs = TrainingPairs { texts, images, image_of_text: &image_of_text, course: None };
+    let pairs = TrainingPairs {
+        texts,
+        images,
+        training_images: images.len(),
+        image_of_text: &image_of_text,
+        course: None,
+    };
     losses("map", start, |context| {
         let (device, validate) = (&Device::Cpu, &|_: &Map| Ok(None));
         map::train(&Task { pairs, settings, device, validate }, context)?;

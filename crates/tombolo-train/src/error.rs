@@ -60,7 +60,7 @@ pub enum TrainError {
         path: PathBuf,
     },
     /// An unfinished run was made with other data or settings.
-    #[error("{path} was started with other settings: {reason}", path = path.display())]
+    #[error("{path} cannot be gone on with: {reason}", path = path.display())]
     OtherRun {
         /// The unfinished run directory.
         path: PathBuf,
@@ -151,12 +151,12 @@ impl TrainError {
                     .into(),
             ),
             Self::InTraining { .. } => Some("wait until it is done, or choose another --out".into()),
-            Self::NotARun { .. } => Some("choose another --out: nothing there was touched".into()),
+            Self::NotARun { .. } => Some("it was not touched: move it away, and go on with --resume if training had begun, or choose another --out".into()),
             Self::Unfinished { .. } => Some(
                 "run the same command with --resume to continue it, or delete the directory".into(),
             ),
             Self::OtherRun { .. } => Some(
-                "resume with the settings that the run was started with, or delete the directory"
+                "resume with the data and settings that the run was started with, or delete the directory"
                     .into(),
             ),
             Self::MissingStage { needs, .. } => {

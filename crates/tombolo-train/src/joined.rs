@@ -35,7 +35,7 @@ pub(crate) struct Joined {
     query_texts: Vec<usize>,
     everything: bool,
     /// How many of the images that could be read are of the training split; they come first.
-    training_images: usize,
+    pub(crate) training_images: usize,
     /// The groups of the curriculum, where there is one.
     pub(crate) groups: Option<Groups>,
 }
@@ -108,11 +108,6 @@ impl Joined {
                 groups: Vec::new(),
             }),
         }
-    }
-
-    /// The vectors of the training split's images, all that a map may know of images.
-    pub(crate) fn training_images(&self, images: &EmbeddingMatrix) -> EmbeddingMatrix {
-        images.select(&(0..self.training_images).collect::<Vec<_>>())
     }
 
     /// The training split's pairs of rows.

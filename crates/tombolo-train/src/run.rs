@@ -47,7 +47,7 @@ pub struct PlanFile {
     pub stages: Vec<String>,
     /// Their settings.
     pub settings: Settings,
-    /// A fingerprint of the data set's images, splits and texts.
+    /// A fingerprint of the data set's ids of images, splits and texts; blank in runs of a version that took none.
     #[serde(default)]
     pub content: String,
 }
@@ -77,12 +77,13 @@ impl RunDir {
         resume: bool,
         retrain: bool,
     ) -> Result<Self> {
-        let name = out.file_name().ok_or_else(|| TrainError::RunExists { path: out.into() })?;
-        let partial = out.with_file_name(format!("{}.partial", name.to_string_lossy()));
-        let mut run = Self { out: out.to_path_buf(), partial, lock: None };
-        run.check_place()?;
+        let mut run = Self::at(out)?;
         if run.partial.exists() {
+            if !run.partial.join(PLAN).exists() {
+                return Err(TrainError::NotARun { path: run.partial });
+            }
             run.lock()?;
+            run.check_place()?;
             if !resume {
                 return Err(TrainError::Unfinished { path: run.partial });
             }
@@ -90,12 +91,24 @@ impl RunDir {
             run.take_over("joint")?;
             return Ok(run);
         }
+        run.check_place()?;
         if run.out.exists() && !retrain {
             return Err(TrainError::RunExists { path: run.out });
         }
         run.create(start, plan)?;
         run.lock()?;
         Ok(run)
+    }
+
+    /// The run of this name, and if it is a link, the one that it leads to.
+    fn at(out: &Path) -> Result<Self> {
+        let out = match out.is_symlink() {
+            true => out.canonicalize().map_err(TrainError::io(out))?,
+            false => out.to_path_buf(),
+        };
+        let name = out.file_name().ok_or_else(|| TrainError::RunExists { path: out.clone() })?;
+        let partial = out.with_file_name(format!("{}.partial", name.to_string_lossy()));
+        Ok(Self { out, partial, lock: None })
     }
 
     fn create(&self, start: &Path, plan: &PlanFile) -> Result<()> {
@@ -119,7 +132,7 @@ impl RunDir {
         let found: PlanFile = read_toml(&self.partial.join(PLAN))?;
         let reason = if found.dataset != plan.dataset {
             format!("data set {}, not {}", found.dataset, plan.dataset)
-        } else if found.content != plan.content {
+        } else if !found.content.is_empty() && found.content != plan.content {
             format!("{} has changed since", plan.dataset)
         } else if found.stages != plan.stages {
             format!("stages {}, not {}", found.stages.join(","), plan.stages.join(","))

@@ -123,6 +123,7 @@ pub fn train(
         settings: plan.settings.clone(),
         content: content(plan.dataset),
     };
+    RunDir::restore(&plan.out)?;
     plan.settings.check(&plan.stages)?;
     plan.dataset.require(Split::Train)?;
     check_needs(plan)?;
@@ -138,7 +139,7 @@ pub fn train(
     Ok(Outcome { dir: run.finish()?, validation, skipped })
 }
 
-/// A fingerprint of what is trained on: the images' ids and splits, and the texts.
+/// A fingerprint of what is trained on: the images' ids and splits, and the texts. Not of the pictures, which would all have to be read.
 fn content(dataset: &dyn Dataset) -> String {
     let mut hash = blake3::Hasher::new();
     for image in dataset.images() {

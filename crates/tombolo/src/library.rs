@@ -18,7 +18,7 @@ use crate::model::{Encoder, PHOTOS};
 use crate::starter;
 
 /// The file in a library that says which model it was last indexed with.
-const MODEL_FILE: &str = "model.path";
+pub const MODEL_FILE: &str = "model.path";
 
 /// An image tower as a library asks for it.
 pub struct TowerEncoder<'a> {
@@ -145,6 +145,7 @@ impl Opened {
                 if std::path::absolute(model).is_ok_and(|model| model != *own) =>
             {
                 let (library, own, other) = (self.name.display(), name(own), name(model));
+                let own = if own == other { format!("an older {own}") } else { own };
                 let what = format!(
                     "{library} was indexed with {own}, and {other} looks at photos in another way"
                 );

@@ -120,7 +120,12 @@ impl<'a> Table<'a> {
 }
 /// One spelling of a path: without `.` and doubled slashes, so that a photo is one image however a row names it.
 fn plain(path: &str) -> String {
-    let root = if path.starts_with('/') { "/" } else { "" };
+    let root = match path {
+        // A machine's name follows.
+        _ if cfg!(windows) && path.starts_with("//") => "//",
+        _ if path.starts_with('/') => "/",
+        _ => "",
+    };
     let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
     format!("{root}{}", parts.collect::<Vec<_>>().join("/"))
 }

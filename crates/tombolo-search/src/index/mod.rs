@@ -116,7 +116,7 @@ impl LibraryWriter {
     ///
     /// A photo whose size and time are as recorded is not read; one whose content is known, under
     /// whatever name, is not encoded. Photos of the given folders that are gone are forgotten, those of
-    /// other folders never. The first line of a `.txt` of the same stem is the caption. What
+    /// other folders never, and those of a folder that is empty only if [`IndexOptions::forget_all`] says so. The first line of a `.txt` of the same stem is the caption. What
     /// cannot be used is skipped and named in the summary. `progress` is called after each commit.
     ///
     /// # Errors

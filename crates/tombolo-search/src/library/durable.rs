@@ -1,9 +1,11 @@
 //! Files that are on disk when a function says so.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Makes the names in a folder survive a power failure.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
@@ -25,6 +27,7 @@ pub(crate) fn through_temporary<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
+    remove_forsaken(path);
     let temporary = temporary(path);
     let written = write(&temporary).and_then(|()| Ok(fs::rename(&temporary, path)?));
     if written.is_err() {
@@ -35,14 +38,32 @@ pub(crate) fn through_temporary<E: From<io::Error>>(
     Ok(path.parent().map_or(Ok(()), sync_dir)?)
 }
 
-/// A name that no other thread and no other process gives: see [`is_temporary`].
+/// A name that no other thread, process or machine gives but by chance: see [`is_temporary`].
 fn temporary(path: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // The standard library's only source of what differs from process to process and call to call.
+    let random = RandomState::new().hash_one(std::process::id());
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}-{count}{TEMPORARY}", std::process::id()));
+    name.push(format!(".{random:016x}{TEMPORARY}"));
     PathBuf::from(name)
 }
+
+/// Removes what writers of the same file left that were killed more than a day ago.
+fn remove_forsaken(path: &Path) {
+    let (Some(parent), Some(of)) = (path.parent(), path.file_name().and_then(OsStr::to_str)) else {
+        return;
+    };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        let ours = entry.file_name().to_str().is_some_and(|name| is_temporary(name, of));
+        if ours && age().is_some_and(|age| age > FORSAKEN) {
+            // Another may be faster.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// No file takes so long to be written.
+const FORSAKEN: Duration = Duration::from_secs(24 * 3600);
 
 const TEMPORARY: &str = ".tmp";
 

@@ -105,15 +105,36 @@ impl Layout {
         let ours = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let of = |kind: &str| {
-                let rest =
-                    name.strip_prefix(kind).map(|rest| rest.strip_prefix('-').unwrap_or(rest));
-                rest.is_some_and(|rest| rest.is_empty() || rest.parse::<u32>().is_ok())
+                let rest = name.strip_prefix(kind);
+                let number = rest.and_then(|rest| rest.strip_prefix('-'));
+                rest == Some("") || number.is_some_and(|number| number.parse::<u32>().is_ok())
             };
             of("vectors") || of("mapped")
         };
         let entries = fs::read_dir(&self.dir).into_iter().flatten();
         let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
         folders.filter(|path| ours(path) && !kept.contains(path)).collect()
+    }
+
+    /// Removes the library, and nothing else that lies in its folder.
+    pub(crate) fn remove(&self) -> Result<(), SearchError> {
+        let io = |source| SearchError::Io { path: self.dir.clone(), source };
+        let _lock = self.lock()?;
+        // Without it, the rest is no library.
+        fs::remove_file(self.dir.join(MANIFEST)).map_err(io)?;
+        for folder in
+            [self.vectors(0), self.derived(0)].into_iter().chain(self.of_other_generations(0))
+        {
+            if folder.exists() {
+                fs::remove_dir_all(folder).map_err(io)?;
+            }
+        }
+        for file in BEFORE_MANIFEST.map(|name| self.dir.join(name)) {
+            if file.exists() {
+                fs::remove_file(file).map_err(io)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where vectors go that a map has moved. A fingerprint that is no plain name is hashed.
@@ -210,7 +231,15 @@ mod tests {
     #[test]
     fn folders_of_other_generations_are_told_from_what_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["vectors", "vectors-24", "vectors-25", "mapped", "mapped-25", "vectors-old"] {
+        for name in [
+            "vectors",
+            "vectors-24",
+            "vectors-25",
+            "mapped",
+            "mapped-25",
+            "vectors-old",
+            "vectors2",
+        ] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         let mut found = Layout::new(dir.path()).of_other_generations(25);

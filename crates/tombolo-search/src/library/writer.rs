@@ -90,6 +90,22 @@ impl LibraryWriter {
         Ok(Self { layout, records, segments, generation, manifest, _lock: lock })
     }
 
+    /// Removes a library, and nothing else that lies in its folder.
+    ///
+    /// # Errors
+    /// [`SearchError::NotALibrary`] where there is none; [`SearchError::Busy`] while another process writes;
+    /// [`SearchError::Io`].
+    pub fn remove(dir: &Path) -> Result<(), SearchError> {
+        let layout = Layout::new(dir);
+        match layout.manifest()? {
+            Some(_) => layout.remove(),
+            None => {
+                let found = "no library.toml";
+                Err(SearchError::NotALibrary { path: dir.to_owned(), found })
+            }
+        }
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         self.layout.dir()

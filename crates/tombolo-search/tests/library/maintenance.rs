@@ -259,6 +259,17 @@ fn two_names_of_one_file_are_no_duplicates() {
 }
 
 #[test]
+fn a_library_is_removed_and_nothing_else() {
+    let desk = colours(3);
+    fs::write(desk.library_dir().join("notes.txt"), "mine").unwrap();
+    LibraryWriter::remove(&desk.library_dir()).unwrap();
+    let left: Vec<_> =
+        fs::read_dir(desk.library_dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["notes.txt"]);
+    assert!(LibraryWriter::remove(&desk.library_dir()).is_err());
+}
+
+#[test]
 fn what_is_no_library_cannot_be_mended() {
     let desk = Desk::new();
     assert!(LibraryWriter::open(&desk.path("nothing")).is_err());

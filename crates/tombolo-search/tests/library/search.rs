@@ -161,10 +161,18 @@ fn searches_at_once_do_not_take_each_others_files() {
 #[test]
 fn a_search_stands_a_compaction() {
     let desk = Desk::with_three();
-    let done = AtomicUsize::new(0);
+    let searching = AtomicUsize::new(1);
+    /// Ends the searches even if the other side panics.
+    struct Done<'a>(&'a AtomicUsize);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
     std::thread::scope(|scope| {
+        let _done = Done(&searching);
         scope.spawn(|| {
-            while done.load(Ordering::Relaxed) == 0 {
+            while searching.load(Ordering::Relaxed) == 1 {
                 assert!(names(&desk.library(), [9, 9, 9], &Default::default()).len() >= 3);
             }
         });
@@ -175,6 +183,5 @@ fn a_search_stands_a_compaction() {
             desk.index(&["photos"]);
             desk.writer().compact().unwrap();
         }
-        done.store(1, Ordering::Relaxed);
     });
 }

@@ -8,7 +8,7 @@ use tombolo_models::checkpoint::sync_folder;
 use tombolo_models::model::Model;
 use tombolo_models::settings::read_toml;
 
-use super::{KEPT, MAP, PLAN, PlanFile, RunDir};
+use super::{Checkpoints, KEPT, MAP, PLAN, PlanFile, RunDir};
 use crate::error::{Result, TrainError};
 
 /// What a finished run holds besides its parts. All else that lies in one is the user's.
@@ -27,23 +27,29 @@ impl RunDir {
     /// # Errors
     /// [`TrainError::NotARun`], or if a file cannot be moved.
     pub(super) fn check_place(&self) -> Result<()> {
-        let waiting = self.partial.join(REPLACED);
-        if waiting.exists() && !self.out.exists() {
-            fs::rename(&waiting, &self.out).map_err(TrainError::io(&self.out))?;
-        }
         if !self.out.exists() {
             return Ok(());
         }
         let empty = || fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_none());
-        let run = self.out.join("model.toml").exists() && Model::open(&self.out).is_ok();
-        if !run && !empty() {
-            return Err(TrainError::NotARun { path: self.out.clone() });
+        if !self.out.join("model.toml").exists() || Model::open(&self.out).is_err() {
+            let refused = || Err(TrainError::NotARun { path: self.out.clone() });
+            return if empty() { Ok(()) } else { refused() };
         }
-        // Removed last, so where it is, `finish` was interrupted.
-        match read_toml::<PlanFile>(&self.out.join(PLAN)) {
-            Ok(_) if run => self.clear_up(),
-            _ => Ok(()),
+        if is_whole(&self.out) { self.clear_up() } else { Ok(()) }
+    }
+
+    /// Puts a run back that waited within a new one for it to take its place, where a kill left none there.
+    ///
+    /// # Errors
+    /// [`TrainError::InTraining`] if the new one is just being put there, or if it cannot be moved.
+    pub fn restore(out: &Path) -> Result<()> {
+        let mut run = Self::at(out)?;
+        let waiting = run.partial.join(REPLACED);
+        if waiting.exists() && !run.out.exists() {
+            run.lock()?;
+            fs::rename(&waiting, &run.out).map_err(TrainError::io(&run.out))?;
         }
+        Ok(())
     }
 
     /// Keeps other processes from training in the unfinished run.
@@ -55,15 +61,16 @@ impl RunDir {
         let open = File::options().create(true).truncate(false).write(true).open(&path);
         let file = open.map_err(TrainError::io(&path))?;
         match file.try_lock() {
-            Ok(()) => {
-                self.lock = Some(file);
-                Ok(())
-            }
             Err(TryLockError::WouldBlock) => {
-                Err(TrainError::InTraining { path: self.partial.clone() })
+                return Err(TrainError::InTraining { path: self.partial.clone() });
             }
-            Err(TryLockError::Error(error)) => Err(TrainError::io(&path)(error)),
+            // Some file systems of networks have no locks.
+            Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
+                return Err(TrainError::io(&path)(error));
+            }
+            _ => self.lock = Some(file),
         }
+        Ok(())
     }
 
     /// Puts the run in its final place, at once. An older run of that name is gone when the new one is there; what is not of
@@ -74,13 +81,19 @@ impl RunDir {
     pub fn finish(mut self) -> Result<PathBuf> {
         self.check_place()?;
         sync_folder(&self.partial).map_err(TrainError::io(&self.partial))?;
-        if self.out.exists() {
-            let replaced = self.partial.join(REPLACED);
-            fs::rename(&self.out, &replaced).map_err(TrainError::io(&self.out))?;
+        if cfg!(windows) {
+            // There, no folder is renamed that has an open file in it.
+            self.lock = None;
         }
-        // Windows renames no folder with an open file in it.
-        self.lock = None;
-        fs::rename(&self.partial, &self.out).map_err(TrainError::io(&self.out))?;
+        let waiting = self.partial.join(REPLACED);
+        if self.out.exists() {
+            fs::rename(&self.out, &waiting).map_err(TrainError::io(&self.out))?;
+        }
+        if let Err(error) = fs::rename(&self.partial, &self.out) {
+            // The first error is the one worth reporting.
+            let _ = fs::rename(&waiting, &self.out);
+            return Err(TrainError::io(&self.out)(error));
+        }
         // Last, so that a kill before the renaming leaves a run that can still be resumed.
         self.clear_up()?;
         Ok(self.out)
@@ -96,41 +109,48 @@ impl RunDir {
         }
     }
 
-    /// Removes what only an unfinished run needs, and the run that was replaced but for what is not of it.
+    /// Removes what only an unfinished run needs, and of the run that was replaced what is of a run. The plan goes last: it
+    /// says that there is something to clear up.
     fn clear_up(&self) -> Result<()> {
-        let (checkpoints, replaced) = (self.out.join("checkpoints"), self.out.join(REPLACED));
-        if checkpoints.exists() {
-            fs::remove_dir_all(&checkpoints).map_err(TrainError::io(&checkpoints))?;
-        }
-        keep_what_is_not_ours(&replaced, &self.out).map_err(TrainError::io(&replaced))?;
-        if replaced.exists() {
-            fs::remove_dir_all(&replaced).map_err(TrainError::io(&replaced))?;
-        }
-        for file in [LOCK, PLAN].map(|name| self.out.join(name)) {
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(TrainError::io(&file)(error));
-                }
-                _ => {}
+        let there = |name: &str| self.out.join(name);
+        unless_gone(fs::remove_dir_all(there("checkpoints")), &there("checkpoints"))?;
+        unless_gone(fs::remove_file(there(LOCK)), &there(LOCK))?;
+        self.take_back(&there(REPLACED))?;
+        unless_gone(fs::remove_file(there(PLAN)), &there(PLAN))?;
+        self.take_back(&there(REPLACED))?;
+        // Where something could not be taken back, it is still in there.
+        let _ = fs::remove_dir(there(REPLACED));
+        Ok(())
+    }
+
+    /// Moves what is not of a run from the replaced one into the new one, but over nothing that is there, and removes what is.
+    fn take_back(&self, replaced: &Path) -> Result<()> {
+        for entry in fs::read_dir(replaced).into_iter().flatten().flatten() {
+            let (from, to) = (entry.path(), self.out.join(entry.file_name()));
+            if KEPT.iter().chain(&MAP).chain(&[REPORT]).any(|ours| entry.file_name() == **ours) {
+                unless_gone(fs::remove_file(&from), &from)?;
+            } else if !to.exists() {
+                // It stays where it is if it may not be moved.
+                let _ = fs::rename(&from, &to);
             }
         }
         Ok(())
     }
 }
 
-fn keep_what_is_not_ours(replaced: &Path, out: &Path) -> io::Result<()> {
-    // The target of a link stays where it is.
-    if !replaced.is_dir() || replaced.is_symlink() {
-        return Ok(());
+/// Whether a run in its final place was whole when it came there, but not cleared up: its plan is there, and all of it is done.
+fn is_whole(run: &Path) -> bool {
+    let checkpoints = Checkpoints { dir: run.join("checkpoints") };
+    read_toml::<PlanFile>(&run.join(PLAN)).is_ok_and(|plan| {
+        !checkpoints.dir.exists() || plan.stages.iter().all(|stage| checkpoints.is_done(stage))
+    })
+}
+
+fn unless_gone(removed: io::Result<()>, path: &Path) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TrainError::io(path)(error)),
+        _ => Ok(()),
     }
-    for entry in fs::read_dir(replaced)? {
-        let name = entry?.file_name();
-        let ours = KEPT.iter().chain(&MAP).chain(&[REPORT]).any(|ours| name == *ours);
-        if !ours && !out.join(&name).exists() {
-            fs::rename(replaced.join(&name), out.join(&name))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -139,14 +159,17 @@ mod tests {
     use crate::run::PlanFile;
     use crate::settings::Settings;
 
-    fn start(out: &Path, resume: bool) -> Result<RunDir> {
-        let plan = PlanFile {
+    fn plan(content: &str) -> PlanFile {
+        PlanFile {
             dataset: "csv:a.csv".into(),
             stages: vec!["map".into()],
             settings: Settings::emoji(),
-            content: String::new(),
-        };
-        RunDir::start(out, out, &plan, resume, true)
+            content: content.into(),
+        }
+    }
+
+    fn start(out: &Path, resume: bool) -> Result<RunDir> {
+        RunDir::start(out, out, &plan(""), resume, true)
     }
 
     fn write(path: &Path) {
@@ -176,6 +199,8 @@ mod tests {
             "run/notes.txt",
             "run/library/a",
             "run/checkpoints/own",
+            "run/lock",
+            "run/plan.toml",
         ] {
             write(&dir.path().join(name));
         }
@@ -191,7 +216,8 @@ mod tests {
         let mut left: Vec<_> =
             fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, ["checkpoints", "library", "model.toml", "notes.txt"]);
+        let kept = ["checkpoints", "library", "lock", "model.toml", "notes.txt", "plan.toml"];
+        assert_eq!(left, kept);
     }
 
     #[test]
@@ -205,14 +231,53 @@ mod tests {
         let partial = run.dir().to_path_buf();
         fs::rename(&out, partial.join(REPLACED)).unwrap();
         drop(run);
+        RunDir::restore(&out).unwrap();
         let run = start(&out, true).unwrap();
         assert!(out.join("notes.txt").exists(), "the older run is in its place again");
 
+        run.checkpoints().done("map").unwrap();
         fs::rename(&out, partial.join(REPLACED)).unwrap();
         fs::rename(&partial, &out).unwrap();
         drop(run);
         start(&out, false).unwrap();
         assert!(out.join("notes.txt").exists() && !out.join(REPLACED).exists());
+    }
+
+    #[test]
+    fn an_unfinished_run_that_was_renamed_keeps_its_checkpoints() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, moved) = (dir.path().join("run"), dir.path().join("moved"));
+        let run = start(&out, false).unwrap();
+        write(&run.dir().join("model.toml"));
+        fs::rename(run.dir(), &moved).unwrap();
+        assert!(matches!(
+            RunDir::start(&moved, &moved, &plan(""), true, false),
+            Err(TrainError::RunExists { .. })
+        ));
+        assert!(moved.join("checkpoints").exists() && moved.join("plan.toml").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_run_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("elsewhere/real"), dir.path().join("link"));
+        for name in ["model.toml", "library/a"] {
+            write(&real.join(name));
+        }
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        start(&link, false).unwrap().finish().unwrap();
+        assert!(link.is_symlink() && link.join("library/a").exists());
+        assert!(real.join("model.toml").exists() && !real.join(REPLACED).exists());
+    }
+
+    #[test]
+    fn a_folder_that_is_called_like_an_unfinished_run_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("run.partial/a"));
+        let refused = start(&dir.path().join("run"), true);
+        assert!(matches!(refused, Err(TrainError::NotARun { .. })));
+        assert_eq!(fs::read_dir(dir.path().join("run.partial")).unwrap().count(), 1);
     }
 
     #[test]
@@ -232,12 +297,6 @@ mod tests {
     fn other_data_of_the_same_name_is_not_gone_on_with() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("run");
-        let plan = |content: &str| PlanFile {
-            dataset: "csv:a.csv".into(),
-            stages: vec!["map".into()],
-            settings: Settings::emoji(),
-            content: content.into(),
-        };
         drop(RunDir::start(&out, &out, &plan("before"), false, true).unwrap());
         let other = RunDir::start(&out, &out, &plan("after"), true, true);
         let Err(error @ TrainError::OtherRun { .. }) = other else { panic!("resumed") };

@@ -21,7 +21,7 @@ impl Paired {
     /// As a map is trained on them: in no groups.
     pub(super) fn pairs(&self) -> TrainingPairs<'_> {
         let Self { texts, images, image_of_text } = self;
-        TrainingPairs { texts, images, image_of_text, course: None }
+        TrainingPairs { texts, images, training_images: images.len(), image_of_text, course: None }
     }
 }
 
@@ -51,11 +51,12 @@ impl Session<'_> {
         let tower = model.text_tower(self.backbones, &mut |p| logger.pull(p))?;
         let texts = texts();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let first = pairs.images.len();
+        let first = pairs.training_images;
         let mut image_of_text = pairs.image_of_text.to_vec();
         image_of_text.extend((0..texts.len()).map(|text| first + text / TEXTS));
         let texts = with(pairs.texts, &tower.embed(&texts)?)?;
-        Ok(Paired { texts, images: with(pairs.images, &found)?, image_of_text })
+        let seen = pairs.images.select(&(0..first).collect::<Vec<_>>());
+        Ok(Paired { texts, images: with(&seen, &found)?, image_of_text })
     }
 }
 

@@ -37,10 +37,11 @@ impl Session<'_> {
         }
         let lesson = joined.lesson(&self.settings.curriculum.groups)?;
         let lesson = lesson.few(settings.pairs, self.settings.seed)?;
-        let (own, seen) = (texts.select(&lesson.texts), joined.training_images(images));
+        let own = texts.select(&lesson.texts);
         let own = TrainingPairs {
             texts: &own,
-            images: &seen,
+            images,
+            training_images: joined.training_images,
             image_of_text: &lesson.image_of_text,
             course: lesson.course(self.settings.curriculum.order),
         };
@@ -134,9 +135,15 @@ impl Session<'_> {
         let tower = |part: &'static str| Model::open(&new)?.tower(part, device);
         let texts = self.vectors("texts", &tower("text")?, text_views, 0..text_count)?;
         let images = self.vectors("images", &tower("image")?, image_views, 0..image_count)?;
-        let (own, seen) = (texts.select(&lesson.texts), joined.training_images(&images));
-        let image_of_text = &lesson.image_of_text[..];
-        let pairs = TrainingPairs { texts: &own, images: &seen, image_of_text, course: None };
+        let own = texts.select(&lesson.texts);
+        let (image_of_text, training_images) = (&lesson.image_of_text[..], joined.training_images);
+        let pairs = TrainingPairs {
+            texts: &own,
+            images: &images,
+            training_images,
+            image_of_text,
+            course: None,
+        };
         let validate =
             |map: &Map| Ok(joined.rankings(map, &texts, &images)?.map(|rankings| rankings.rsum()));
         let settings = &self.settings.map.clone();

@@ -90,7 +90,9 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 fn read(input: &str) -> anyhow::Result<Vec<Input>> {
     let path = Path::new(input);
     let list = path.extension().is_some_and(|extension| extension == "txt");
-    if path.is_dir() || list && !path.is_file() && !input.contains(char::is_whitespace) {
+    // A word may be a folder's name as well.
+    let folder = path.is_dir() && input.contains(std::path::is_separator);
+    if folder || list && !path.is_file() && !input.contains(char::is_whitespace) {
         let found = if list { "no such file" } else { "a folder" };
         let what = format!("{input}: expected a text, a photo or a file of texts, found {found}");
         return Err(Misuse::new(what, "name photos one by one, as in DIR/*.jpg").into());

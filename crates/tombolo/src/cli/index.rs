@@ -169,7 +169,7 @@ impl Indexing<'_> {
                 "skipped": skipped.collect::<Vec<_>>(),
             }));
         }
-        if summary.found == 0 && summary.skipped.is_empty() {
+        if summary.found == 0 && summary.skipped.is_empty() && self.options.shard.is_none() {
             let endings = tombolo_data::image::EXTENSIONS.join(", ");
             self.terminal.warning(&format!("there is no photo there; photos end in {endings}"));
         }

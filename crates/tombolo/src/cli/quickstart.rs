@@ -15,7 +15,7 @@ use tombolo_train::{Plan, Stage};
 use super::terminal::Terminal;
 use super::{Global, Misuse, Outcome};
 use crate::evaluation::{Measured, measure};
-use crate::library::{ImageSide, TowerEncoder, remember_model};
+use crate::library::{ImageSide, MODEL_FILE, TowerEncoder, remember_model};
 use crate::model::{self, Encoder};
 use crate::report;
 
@@ -62,7 +62,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     train(&dataset, &run, Settings::emoji(), global, terminal)?;
     let encoder = Encoder::open(&run, global, terminal)?;
     let trained = measure(&dataset, Split::Test, &encoder, terminal)?;
-    let baseline = untrained(&dataset, &arguments.dir, global, terminal)?;
+    let baseline = untrained(&dataset, global, terminal)?;
     report::write(&run, &dataset, &model::backbones(global)?)?;
     index(&dataset, &library, &run, &encoder, terminal)?;
     let answers = answers(&library, &encoder, terminal)?;
@@ -84,14 +84,16 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 
 /// Refuses to go on where a library of something else than emoji is in the way, before anything is trained.
 fn check_place(library: &Path) -> anyhow::Result<()> {
-    if !library.join("library.toml").exists() {
-        return Ok(());
-    }
-    let items = Library::open(library)?.items_after("", i32::MAX as usize)?;
-    if items.iter().all(|item| item.path.starts_with("emoji:")) {
-        return Ok(());
-    }
-    let what = format!("{}: a library with photos of yours is there", library.display());
+    let found = if library.join("library.toml").exists() {
+        let items = Library::open(library)?.items_after("", i32::MAX as usize)?;
+        let own = items.iter().any(|item| !item.path.starts_with("emoji:"));
+        own.then_some("a library with photos of yours")
+    } else {
+        let other = library.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        other.then_some("a folder of other files")
+    };
+    let Some(found) = found else { return Ok(()) };
+    let what = format!("{}: {found} is there", library.display());
     Err(Misuse::new(what, "choose another --dir: it was not touched").into())
 }
 
@@ -121,15 +123,14 @@ fn train(
 /// The plain baseline: towers as they start, and a closed-form map.
 fn untrained(
     dataset: &Collection,
-    dir: &Path,
     global: &Global,
     terminal: &Terminal,
 ) -> anyhow::Result<Measured> {
     let mut settings = Settings::emoji();
     (settings.text.epochs, settings.image.epochs) = (0, 0);
     settings.map.kind = MapKind::Cca;
-    // A name that no run of the user's has, since it is removed in the end.
-    let run = dir.join(format!("untrained-{}", std::process::id()));
+    // It is removed in the end, so in no place where a run of the user's could be.
+    let run = std::env::temp_dir().join(format!("tombolo-untrained-{}", std::process::id()));
     let quiet = Terminal::new(terminal.json(), true);
     train(dataset, &run, settings, global, &quiet)?;
     let encoder = Encoder::open(&run, global, &quiet)?;
@@ -147,7 +148,8 @@ fn index(
 ) -> anyhow::Result<()> {
     // Derived from the run just trained: an older library is of a model that is gone.
     if library.join("library.toml").exists() {
-        std::fs::remove_dir_all(library)?;
+        LibraryWriter::remove(library)?;
+        let _ = std::fs::remove_file(library.join(MODEL_FILE));
     }
     let tower = TowerEncoder::new(encoder, terminal)?;
     let mut writer = LibraryWriter::open_or_create(library, tower.fingerprint(), tower.dim())?;

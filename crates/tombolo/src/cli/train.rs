@@ -62,7 +62,7 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let joint = joint(&arguments, &stages, &backbones, terminal)?;
     let settings = settings(&arguments, &name, &stages, joint.as_ref())?;
     if joint.is_none() {
-        keeps_something(&arguments, &stages)?;
+        keeps_something(&arguments, &stages, terminal)?;
         without_effect(&arguments, &stages).for_each(|key| {
             let what = format!("--set {key} has no effect: that stage is not trained here");
             terminal.warning(&what);
@@ -208,7 +208,7 @@ impl OnJoint {
 }
 
 fn check_config(arguments: &Arguments) -> anyhow::Result<()> {
-    match arguments.config.as_ref().filter(|path| !path.is_file()) {
+    match arguments.config.as_ref().filter(|path| !path.exists() || path.is_dir()) {
         None => Ok(()),
         Some(path) => {
             let what = format!("--config {}: there is no such file", path.display());
@@ -217,23 +217,26 @@ fn check_config(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses a --model of which nothing would be kept.
-fn keeps_something(arguments: &Arguments, stages: &[Stage]) -> anyhow::Result<()> {
-    let Some(model) =
-        arguments.model.as_ref().filter(|model| arguments.out.as_ref() != Some(model))
-    else {
-        return Ok(());
-    };
-    if !Stage::ALL.iter().all(|stage| stages.contains(stage)) {
-        return Ok(());
-    }
-    let model = model.display();
+/// Refuses a starter of which nothing would be kept, and warns of a run: there, its name may come from the environment.
+fn keeps_something(
+    arguments: &Arguments,
+    stages: &[Stage],
+    terminal: &Terminal,
+) -> anyhow::Result<()> {
+    let named = arguments.model.as_ref().filter(|model| arguments.out.as_ref() != Some(model));
+    let all = Stage::ALL.iter().all(|stage| stages.contains(stage));
+    let Some(model) = named.filter(|_| all) else { return Ok(()) };
+    let name = model.display();
     let what =
-        format!("--model {model}: all its parts would be trained anew, and nothing of it kept");
+        format!("--model {name}: text, image and map are all trained anew, and none of it is kept");
     let hint = format!(
-        "for a map of your own on it: tombolo train map DATASET --model {model} --out RUN; else leave out --model (and TOMBOLO_MODEL)"
+        "for a map of your own on it: tombolo train map DATASET --model {name} --out RUN; else leave out --model (and TOMBOLO_MODEL)"
     );
-    Err(Misuse::new(what, hint).into())
+    if is_starter(model) {
+        return Err(Misuse::new(what, hint).into());
+    }
+    terminal.warning(&what);
+    Ok(())
 }
 
 /// Settings that were given one by one, of stages that are not trained.

@@ -1,10 +1,10 @@
-//! Killed under load: the server and the program that indexes, at any moment. What was acknowledged is still there.
+//! Killed at any moment: the server and the program that indexes, under load, and training. What was acknowledged is still there.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -95,4 +95,27 @@ fn server_and_index_killed_under_load_leave_the_library_whole() {
     assert_eq!(summary["encoded"], 0, "all is there: {summary}");
     let server = Server::start(path, &["--library", "lib"]);
     assert_eq!(listed(&server).len(), 24 + 8 * 60);
+}
+
+#[test]
+fn a_run_that_waited_for_a_new_one_is_put_back() {
+    let dir = copy_of_trained();
+    let dir = dir.path();
+    let train =
+        ["train", "map", "csv:captions.csv", "--model", "model", "--set", "map.epochs=2000"];
+    let mut child =
+        command(dir, &train).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while !dir.join("model.partial/checkpoints").exists() {
+        assert!(started.elapsed() < Duration::from_secs(20) && child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // As a kill between the last two renamings leaves it.
+    std::fs::rename(dir.join("model"), dir.join("model.partial/replaced")).unwrap();
+    let output = run(dir, &[&train[..], &["--resume"]].concat());
+    assert_status(&output, 0);
+    assert!(dir.join("model/text.safetensors").exists() && !dir.join("model.partial").exists());
+    assert!(!dir.join("model/replaced").exists() && !dir.join("model/lock").exists());
 }

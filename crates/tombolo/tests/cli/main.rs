@@ -144,19 +144,16 @@ const TRAIN: [&str; 6] =
     ["train", "csv:captions.csv", "--config", "settings.toml", "--out", "model"];
 
 /// A data folder with a trained model in it, made once for all tests that only read it. It is
-/// under `target`, always in the same place: nothing deletes what a static holds.
+/// under `target`: nothing deletes what a static holds.
 fn trained() -> &'static Path {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    static DIR: OnceLock<TempDir> = OnceLock::new();
     DIR.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trained");
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).unwrap();
-        }
-        std::fs::create_dir(&dir).unwrap();
-        fill(&dir);
-        assert_status(&run(&dir, &TRAIN), 0);
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fill(dir.path());
+        assert_status(&run(dir.path(), &TRAIN), 0);
         dir
     })
+    .path()
 }
 
 /// A data folder of its own with a copy of the trained model.

@@ -63,7 +63,7 @@ fn moments(task: &Task<'_>) -> Moments {
     Moments::of(Pairs {
         texts: pairs.texts.as_slice(),
         text_dim: pairs.texts.dim(),
-        images: pairs.images.as_slice(),
+        images: pairs.image_rows(),
         image_dim: pairs.images.dim(),
         image_of_text: pairs.image_of_text,
     })

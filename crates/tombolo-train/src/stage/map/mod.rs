@@ -23,8 +23,10 @@ const STAGE: &str = "map";
 pub struct TrainingPairs<'a> {
     /// The text tower's vectors.
     pub texts: &'a EmbeddingMatrix,
-    /// The image tower's vectors.
+    /// The image tower's vectors, those of the training split first.
     pub images: &'a EmbeddingMatrix,
+    /// How many of these are of the training split: a map may know of no others.
+    pub training_images: usize,
     /// The image of each text.
     pub image_of_text: &'a [usize],
     /// The groups that trained forms go through, if they do.
@@ -32,6 +34,11 @@ pub struct TrainingPairs<'a> {
 }
 
 impl TrainingPairs<'_> {
+    /// Vectors of the training split's images, `[training_images, dim]`.
+    pub(super) fn image_rows(&self) -> &[f32] {
+        &self.images.as_slice()[..self.training_images * self.images.dim()]
+    }
+
     /// Steps of one member of a trained form; the maps that are tried of a closed one.
     pub fn steps(&self, settings: &MapSettings, seed: u64) -> usize {
         if !settings.kind.is_trained() {

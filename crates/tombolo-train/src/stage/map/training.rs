@@ -7,7 +7,6 @@ use rand::seq::SliceRandom;
 use tombolo_models::checkpoint::Tensors;
 use tombolo_models::map::{HeadConfig, Map, MapConfig, Standardise};
 use tombolo_models::weights::{Init, Weights};
-use tombolo_vectors::EmbeddingMatrix;
 
 use super::draw::Draw;
 use super::{Form, Found, STAGE, Task, TrainingPairs, fused, graph};
@@ -147,8 +146,9 @@ impl<'a> Training<'a> {
         device: &Device,
         seed: u64,
     ) -> Result<Self> {
-        let fit = |matrix: &EmbeddingMatrix| Standardise::fit(matrix.as_slice(), matrix.dim());
-        let standards = [("text", fit(pairs.texts)), ("image", fit(pairs.images))];
+        let text = Standardise::fit(pairs.texts.as_slice(), pairs.texts.dim());
+        let image = Standardise::fit(pairs.image_rows(), pairs.images.dim());
+        let standards = [("text", text), ("image", image)];
         let start = || Start::new(pairs, &standards, settings, seed, device);
         let (Start { weights, map, scalars }, average) = (start()?, start()?.weights);
         let optimizer = AdamW::new(trained_variables(&weights), settings.weight_decay);
@@ -224,6 +224,8 @@ pub(in crate::stage) fn trained_variables(weights: &Weights) -> BTreeMap<String,
 
 #[cfg(test)]
 mod tests {
+    use tombolo_vectors::EmbeddingMatrix;
+
     use super::*;
     use crate::loss::Loss;
 
@@ -244,7 +246,13 @@ mod tests {
         let (texts, images) = (matrix(60, 1), matrix(30, 2));
         let image_of_text: Vec<usize> = (0..60).map(|text| text / 2).collect();
         let (image_of_text, course) = (&image_of_text[..], None);
-        let pairs = TrainingPairs { texts: &texts, images: &images, image_of_text, course };
+        let pairs = TrainingPairs {
+            texts: &texts,
+            images: &images,
+            training_images: images.len(),
+            image_of_text,
+            course,
+        };
         let lessons = Lessons::new(image_of_text, None, settings.epochs, 3);
         let mut training = Training::new(&pairs, &lessons, settings, &Device::Cpu, 3).unwrap();
         if !fused {
