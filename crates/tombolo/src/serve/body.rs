@@ -33,9 +33,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
 fn refusal(rejection: &JsonRejection) -> ApiError {
     match rejection {
-        JsonRejection::JsonDataError(error) => ApiError::invalid("body", error.body_text()),
+        JsonRejection::JsonDataError(error) => misshapen(&error.body_text()),
         JsonRejection::MissingJsonContentType(_) => ApiError::media_type(),
         other => ApiError::malformed(other.body_text()),
+    }
+}
+
+/// The field that is to blame, and what is wrong with it, out of the words of axum: `….: FIELD: REASON at line …`.
+fn misshapen(text: &str) -> ApiError {
+    let (_, told) = text.split_once("target type: ").unwrap_or(("", text));
+    let told = told.split_once(" at line ").map_or(told, |(told, _)| told);
+    match told.split_once(": ").filter(|(field, _)| !field.contains(' ')) {
+        Some((field, reason)) => ApiError::invalid(field.to_owned(), reason),
+        None => ApiError::invalid("body", told),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors as HTTP tells them: `{"error":{"message","type","param","code"}}`.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +20,7 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     /// The field that is to blame.
-    param: Option<&'static str>,
+    param: Option<Cow<'static, str>>,
 }
 
 /// The body of an answer that is an error.
@@ -34,7 +36,7 @@ struct ErrorDetail {
     /// `invalid_request_error` if the request is to blame, else `server_error`.
     r#type: &'static str,
     /// The field that is to blame.
-    param: Option<&'static str>,
+    param: Option<Cow<'static, str>>,
     /// Stays the same when the message is put better.
     code: &'static str,
 }
@@ -69,7 +71,7 @@ impl ApiError {
     /// 404 for a model, with the code that OpenAI's clients know.
     pub fn no_such_model(message: String) -> Self {
         Self {
-            param: Some("model"),
+            param: Some("model".into()),
             ..Self::new(StatusCode::NOT_FOUND, "model_not_found", message)
         }
     }
@@ -96,9 +98,9 @@ impl ApiError {
     }
 
     /// 422: well-formed, but meaning nothing.
-    pub fn invalid(param: &'static str, message: impl Into<String>) -> Self {
+    pub fn invalid(param: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         let invalid = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message);
-        Self { param: Some(param), ..invalid }
+        Self { param: Some(param.into()), ..invalid }
     }
 
     /// 429.

@@ -154,6 +154,12 @@ fn bad_requests_get_named_errors() {
     let nested = format!("{{\"add\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let status = server.request("POST", "/search", json_type, nested.as_bytes()).status;
     assert!([400, 422].contains(&status), "{status}");
+    let blamed = |body: &Value| server.post("/search", body).json()["error"].clone();
+    let error = blamed(&json!({ "query": "a", "filter": { "orientation": "tall" } }));
+    assert_eq!(error["param"], "filter.orientation");
+    assert!(error["message"].as_str().unwrap().starts_with("unknown variant `tall`"), "{error}");
+    assert_eq!(blamed(&json!({ "qery": "dog" }))["param"], "qery");
+    assert_eq!(blamed(&json!({ "query": 5 }))["param"], "query");
     let huge = vec![b' '; 40 << 20];
     assert_eq!(server.request("POST", "/search", json_type, &huge).status, 413);
     assert_eq!(server.get("/health").status, 200, "and it still answers");
