@@ -110,7 +110,11 @@ fn what_does_not_fit_is_refused_with_a_hint() {
     assert_refused(&run(dir, &["search", "red", "--library", &cluster]), "no such", "library copy");
     copy(dir, &cluster);
     let other = ["search", "red", "--library", &cluster, "--model", "photo-starter"];
-    assert_refused(&run(dir, &other), "expected the image tower", "--model");
+    assert_refused(
+        &run(dir, &other),
+        "was indexed with emoji-starter, and photo-starter",
+        "--model",
+    );
     let wrong = "milvus://nowhere/photos";
     assert_refused(&run(dir, &["search", "red", "--library", wrong]), "HOST:PORT", "letters");
     let check = ["library", "check", "--library", &cluster];
