@@ -53,6 +53,17 @@ impl Library {
     /// # Errors
     /// [`SearchError::Records`] if the records cannot be read at all.
     pub fn check(&self) -> Result<Health, SearchError> {
+        loop {
+            let (health, generation) = self.look_for_damage()?;
+            // Else a compaction has removed what was looked at.
+            if self.records().generation()? == generation {
+                return Ok(health);
+            }
+        }
+    }
+
+    /// What is found in the vectors of a generation, and which that was.
+    fn look_for_damage(&self) -> Result<(Health, u32), SearchError> {
         let records = self.records();
         let (rows, live, generation) = records.live_rows()?;
         let sums = records.sums(generation)?;
@@ -73,7 +84,7 @@ impl Library {
         let extent = self.extent(rows);
         if !may_be_meant(extent, &dir) {
             health.problems.push(format!("{}: most of {rows} vectors are missing", dir.display()));
-            return Ok(health);
+            return Ok((health, generation));
         }
         let mut first = 0;
         for (segment, expected) in extent.segments().enumerate() {
@@ -93,7 +104,7 @@ impl Library {
             }
             first += expected;
         }
-        Ok(health)
+        Ok((health, generation))
     }
 }
 

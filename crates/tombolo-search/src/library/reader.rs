@@ -11,7 +11,7 @@ use super::records::{Item, Records};
 use super::segments::{self, Extent};
 use crate::{GalleryMap, SearchError};
 
-/// How often a search starts again because the library changed under it.
+/// How often a search starts again because of commits under it.
 const ATTEMPTS: usize = 4;
 
 /// A photo found.
@@ -224,23 +224,23 @@ impl Library {
     }
 
     /// What `look` finds in the vectors and the records of one moment: it looks again if the records have changed under
-    /// it, since items may have gone, or their rows have other numbers.
+    /// it, since items may have gone, or their rows have other numbers. Items that went may be missing in the end, where
+    /// commits follow each other too fast; other numbers never stand.
     pub(super) fn settled<T>(
         &self,
         mut look: impl FnMut(&Snapshot) -> Result<T, SearchError>,
     ) -> Result<T, SearchError> {
-        for attempt in 1.. {
-            let snapshot = match self.snapshot() {
-                // A compaction may have removed the vectors after the records were read.
-                Err(_) if attempt < ATTEMPTS => continue,
-                snapshot => snapshot?,
-            };
+        let mut attempt = 1;
+        loop {
+            let snapshot = self.snapshot()?;
             let found = look(&snapshot);
-            if attempt == ATTEMPTS || self.records().version()? == snapshot.version {
+            let records = self.records();
+            let is_last = attempt >= ATTEMPTS && records.generation()? == snapshot.generation;
+            if is_last || records.version()? == snapshot.version {
                 return found;
             }
+            attempt += 1;
         }
-        unreachable!("the last attempt returns")
     }
 
     /// The vectors that a search compares with.
@@ -306,10 +306,15 @@ impl Library {
         if let Some(snapshot) = current.as_ref().filter(|snapshot| snapshot.version == version) {
             return Ok(Arc::clone(snapshot));
         }
-        let (rows, live, generation) = records.live_rows()?;
-        let raw = segments::open(&self.layout.vectors(generation), self.extent(rows))
-            .map_err(|source| self.damaged(source))?;
-        let live = Live::new(rows, &live);
+        let (raw, live, generation) = loop {
+            let (rows, live, generation) = records.live_rows()?;
+            match segments::open(&self.layout.vectors(generation), self.extent(rows)) {
+                Ok(raw) => break (raw, Live::new(rows, &live), generation),
+                // A compaction has removed them since.
+                Err(_) if records.generation()? != generation => {}
+                Err(source) => return Err(self.damaged(source)),
+            }
+        };
         let raw = Arc::new(Gallery::open(raw, None));
         let mapped = Mutex::default();
         let snapshot = Arc::new(Snapshot { version, generation, raw, live, mapped });

@@ -174,6 +174,7 @@ fn a_search_stands_a_compaction() {
         scope.spawn(|| {
             while searching.load(Ordering::Relaxed) == 1 {
                 assert!(names(&desk.library(), [9, 9, 9], &Default::default()).len() >= 3);
+                assert_eq!(desk.library().check().unwrap().problems, Vec::<String>::new());
             }
         });
         for _ in 0..20 {

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blake3::Hash;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::SearchError;
 
 const SCHEMA: &str = "
-BEGIN;
 CREATE TABLE IF NOT EXISTS items (
   id          TEXT PRIMARY KEY,
   path        TEXT NOT NULL UNIQUE,
@@ -50,7 +49,6 @@ CREATE TABLE IF NOT EXISTS sums (
   sum        INTEGER NOT NULL,
   PRIMARY KEY (generation, vector_row)
 ) STRICT, WITHOUT ROWID;
-COMMIT;
 ";
 
 /// What is known of a photo in the library.
@@ -148,12 +146,16 @@ impl Records {
     /// Opens the records for writing, and makes them if they are not there.
     pub(crate) fn open_or_create(path: &Path) -> Found<Self> {
         let open = || {
-            let connection = Connection::open(path)?;
+            let mut connection = Connection::open(path)?;
             connection.busy_timeout(Duration::from_secs(10))?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // Committed must mean on disk, even when the power fails.
             connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.execute_batch(SCHEMA)?;
+            // Readers lock for a moment too, when they mend the log's index. Only who asks at the beginning may wait for them.
+            connection.set_transaction_behavior(TransactionBehavior::Immediate);
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(SCHEMA)?;
+            transaction.commit()?;
             Ok(connection)
         };
         Self::opened(path, open())
@@ -248,6 +250,22 @@ fn immutable_uri(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_writer_waits_for_who_locks_for_a_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("items.sqlite");
+        drop(Records::open_or_create(&path).unwrap());
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| Records::open_or_create(&path).map(drop));
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(!opening.is_finished(), "it waits");
+            other.execute_batch("COMMIT").unwrap();
+            opening.join().unwrap().unwrap();
+        });
+    }
 
     #[test]
     fn commits_that_are_in_the_log_alone_are_not_passed_over() {
