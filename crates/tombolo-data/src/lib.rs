@@ -11,6 +11,8 @@
 pub mod dataset;
 mod error;
 pub mod image;
+mod names;
 pub mod perturbation;
 
 pub use error::{DataError, Place};
+pub use names::nearest;

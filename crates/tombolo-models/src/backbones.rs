@@ -362,9 +362,7 @@ fn sized(name: &str) -> (&str, Option<usize>) {
 
 fn nearest(name: &str) -> Option<String> {
     let known = crate::catalogue::ENTRIES.iter().map(|entry| entry.name.as_ref());
-    let scored = known.chain([WORDS]).map(|known| (strsim::jaro_winkler(name, known), known));
-    let (score, known) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (score > 0.8).then(|| known.to_owned())
+    tombolo_data::nearest(name, known.chain([WORDS]), 0.8).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use tombolo_models::model::ImageTower;
 use tombolo_models::pull::Store;
 #[cfg(feature = "milvus")]
 use tombolo_search::{Access, Tls};
-use tombolo_search::{BoxError, GalleryMap, ImageEncoder, Item, Library, Retriever, SearchError};
+use tombolo_search::{
+    BoxError, GalleryMap, ImageEncoder, Item, Library, LibraryWriter, Retriever, SearchError,
+};
 use tombolo_vectors::EmbeddingMatrix;
 
 use crate::cli::{Misuse, Terminal};
@@ -18,7 +20,7 @@ use crate::model::{Encoder, PHOTOS};
 use crate::starter;
 
 /// The file in a library that says which model it was last indexed with.
-pub const MODEL_FILE: &str = "model.path";
+const MODEL_FILE: &str = "model.path";
 
 /// An image tower as a library asks for it.
 pub struct TowerEncoder<'a> {
@@ -115,6 +117,15 @@ pub fn remember_model(library: &Path, model: &Path) -> anyhow::Result<()> {
     Ok(write.map_err(|source| SearchError::Io { path, source })?)
 }
 
+/// Removes a library with what it remembers, and nothing else that lies in its folder.
+pub fn remove(library: &Path) -> anyhow::Result<()> {
+    LibraryWriter::remove(library)?;
+    match std::fs::remove_file(library.join(MODEL_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// A library that is there to search, and the model that it was last filled with.
 pub struct Opened {
     /// Where photos are found.
@@ -144,7 +155,7 @@ impl Opened {
             (Err(SearchError::OtherModel { .. }), Some(own))
                 if std::path::absolute(model).is_ok_and(|model| model != *own) =>
             {
-                let (library, own, other) = (self.name.display(), name(own), name(model));
+                let (library, own, other) = (self.name.display(), called(own), called(model));
                 let own = if own == other { format!("an older {own}") } else { own };
                 let what = format!(
                     "{library} was indexed with {own}, and {other} looks at photos in another way"
@@ -168,7 +179,7 @@ impl Opened {
 }
 
 /// What a model is called: a starter by its name, another by its path.
-fn name(model: &Path) -> String {
+fn called(model: &Path) -> String {
     starter::name_of(model).map_or_else(|| model.display().to_string(), str::to_owned)
 }
 

@@ -286,9 +286,7 @@ pub fn nearest(model: &Path) -> Option<&'static str> {
     let name = model.to_str()?;
     let models = ENTRIES.iter().filter(|entry| entry.kind == Some(Kind::Joint));
     let known = STARTERS.iter().map(|starter| starter.name).chain(models.map(|entry| &*entry.name));
-    let scored = known.map(|known| (strsim::jaro_winkler(name, known), known));
-    let (score, known) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (score > 0.9 && name != known).then_some(known)
+    tombolo_data::nearest(name, known, 0.9).filter(|known| name != *known)
 }
 
 /// What must be said wherever a result of this model is printed.

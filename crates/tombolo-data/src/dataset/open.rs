@@ -9,7 +9,7 @@ use super::{
     Collection, Dataset, coco, csv, emoji, fine_grained, flickr8k, flickr30k, folder, jsonl,
     karpathy, nuswide, webdataset,
 };
-use crate::DataError;
+use crate::{DataError, nearest};
 
 /// How data sets are written, and what each is.
 pub const KINDS: [(&str, &str); 10] = [
@@ -125,7 +125,8 @@ fn hint(spec: &str, kind: &str) -> String {
     if Path::new(spec).is_dir() {
         return format!("for a folder of photos write `folder:{spec}`");
     }
-    if let (Some(name), Some((_, rest))) = (nearest(kind), spec.split_once(':')) {
+    let near = nearest(kind, NAMES.iter().copied(), 0.7);
+    if let (Some(name), Some((_, rest))) = (near, spec.split_once(':')) {
         return format!("did you mean `{name}:{rest}`?");
     }
     let extension = Path::new(spec).extension().and_then(|extension| extension.to_str());
@@ -136,20 +137,10 @@ fn hint(spec: &str, kind: &str) -> String {
         Some("tar") => return format!("write `webdataset:{spec}`"),
         _ => {}
     }
-    match nearest(kind) {
+    match near {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("written as {}", KINDS.map(|(form, _)| form).join(", ")),
     }
-}
-
-/// The kind of data set that a mistyped one may have been meant for.
-fn nearest(kind: &str) -> Option<&'static str> {
-    let likeness = |name: &str| match strsim::damerau_levenshtein(name, kind) {
-        ..=1 => 1.0,
-        _ => strsim::jaro_winkler(name, kind),
-    };
-    let nearest = NAMES.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(nearest) > 0.7).then_some(nearest)
 }
 
 #[cfg(test)]

@@ -49,18 +49,14 @@ impl UnknownPerturbation {
             let nearest = "`images` takes a strength from 1 to 5, or `all`".to_owned();
             return Self { found: found.to_owned(), nearest };
         }
-        let near = names
-            .iter()
-            .map(|name| (strsim::jaro_winkler(name, bare), name))
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .filter(|(likeness, _)| *likeness > 0.8);
+        let near = crate::nearest(bare, names.iter().copied(), 0.8);
         let nearest = match near {
-            Some((_, name)) if bare == *name => {
+            Some(name) if bare == name => {
                 format!(
                     "`{bare}` takes a strength from 1 to 5, such as `{bare}@3`, if it is of images"
                 )
             }
-            Some((_, name)) => format!("did you mean `{name}`?"),
+            Some(name) => format!("did you mean `{name}`?"),
             None => format!("known are all, texts, images, images@all, {}", names.join(", ")),
         };
         Self { found: found.to_owned(), nearest }

@@ -7,6 +7,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How names of files end that are being written.
+const TEMPORARY: &str = ".tmp";
+
+/// No file takes so long to be written.
+const FORSAKEN: Duration = Duration::from_secs(24 * 3600);
+
 /// Makes the names in a folder survive a power failure.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     // Windows has no such call: there, the file system's journal keeps names.
@@ -61,11 +67,6 @@ fn remove_forsaken(path: &Path) {
         }
     }
 }
-
-/// No file takes so long to be written.
-const FORSAKEN: Duration = Duration::from_secs(24 * 3600);
-
-const TEMPORARY: &str = ".tmp";
 
 /// Whether a name is one under which a file of the name `of` was being written.
 pub(crate) fn is_temporary(name: &str, of: &str) -> bool {

@@ -120,8 +120,6 @@ impl Layout {
     pub(crate) fn remove(&self) -> Result<(), SearchError> {
         let io = |source| SearchError::Io { path: self.dir.clone(), source };
         let _lock = self.lock()?;
-        // Without it, the rest is no library.
-        fs::remove_file(self.dir.join(MANIFEST)).map_err(io)?;
         for folder in
             [self.vectors(0), self.derived(0)].into_iter().chain(self.of_other_generations(0))
         {
@@ -129,6 +127,9 @@ impl Layout {
                 fs::remove_dir_all(folder).map_err(io)?;
             }
         }
+        // After the vectors, which can be removed again as long as this is a library; before the records, whose remains can be
+        // taken over by another.
+        fs::remove_file(self.dir.join(MANIFEST)).map_err(io)?;
         for file in BEFORE_MANIFEST.map(|name| self.dir.join(name)) {
             if file.exists() {
                 fs::remove_file(file).map_err(io)?;

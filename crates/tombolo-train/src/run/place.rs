@@ -31,11 +31,13 @@ impl RunDir {
             return Ok(());
         }
         let empty = || fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_none());
-        if !self.out.join("model.toml").exists() || Model::open(&self.out).is_err() {
-            let refused = || Err(TrainError::NotARun { path: self.out.clone() });
-            return if empty() { Ok(()) } else { refused() };
+        let run = self.out.join("model.toml").exists() && Model::open(&self.out).is_ok();
+        match run {
+            true if is_whole(&self.out) => self.clear_up(),
+            true => Ok(()),
+            false if empty() => Ok(()),
+            false => Err(TrainError::NotARun { path: self.out.clone() }),
         }
-        if is_whole(&self.out) { self.clear_up() } else { Ok(()) }
     }
 
     /// Puts a run back that waited within a new one for it to take its place, where a kill left none there.
@@ -117,6 +119,7 @@ impl RunDir {
         unless_gone(fs::remove_file(there(LOCK)), &there(LOCK))?;
         self.take_back(&there(REPLACED))?;
         unless_gone(fs::remove_file(there(PLAN)), &there(PLAN))?;
+        // The user may have a file of that name as well.
         self.take_back(&there(REPLACED))?;
         // Where something could not be taken back, it is still in there.
         let _ = fs::remove_dir(there(REPLACED));

@@ -90,15 +90,9 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
 fn read(input: &str) -> anyhow::Result<Vec<Input>> {
     let path = Path::new(input);
     let list = path.extension().is_some_and(|extension| extension == "txt");
-    // A word may be a folder's name as well.
-    let folder = path.is_dir() && input.contains(std::path::is_separator);
-    if folder || list && !path.is_file() && !input.contains(char::is_whitespace) {
-        let found = if list { "no such file" } else { "a folder" };
-        let what = format!("{input}: expected a text, a photo or a file of texts, found {found}");
-        return Err(Misuse::new(what, "name photos one by one, as in DIR/*.jpg").into());
-    }
     if !path.is_file() {
         require_words(input)?;
+        require_text(input, list)?;
         return Ok(vec![Input::Text(input.to_owned())]);
     }
     if list {
@@ -108,6 +102,19 @@ fn read(input: &str) -> anyhow::Result<Vec<Input>> {
         return Ok(text.lines().map(|line| Input::Text(line.to_owned())).collect());
     }
     Ok(vec![Input::Photo(path.to_path_buf())])
+}
+
+/// Refuses what is no file, but is called like a file of texts, or is a folder and no word.
+fn require_text(input: &str, list: bool) -> anyhow::Result<()> {
+    let found = if list && !input.contains(char::is_whitespace) {
+        "no such file"
+    } else if input.contains(std::path::is_separator) && Path::new(input).is_dir() {
+        "a folder"
+    } else {
+        return Ok(());
+    };
+    let what = format!("{input}: expected a text, a photo or a file of texts, found {found}");
+    Err(Misuse::new(what, "name photos one by one, as in DIR/*.jpg").into())
 }
 
 enum Format {

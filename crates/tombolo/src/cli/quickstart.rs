@@ -15,7 +15,7 @@ use tombolo_train::{Plan, Stage};
 use super::terminal::Terminal;
 use super::{Global, Misuse, Outcome};
 use crate::evaluation::{Measured, measure};
-use crate::library::{ImageSide, MODEL_FILE, TowerEncoder, remember_model};
+use crate::library::{ImageSide, TowerEncoder, remember_model, remove};
 use crate::model::{self, Encoder};
 use crate::report;
 
@@ -148,8 +148,7 @@ fn index(
 ) -> anyhow::Result<()> {
     // Derived from the run just trained: an older library is of a model that is gone.
     if library.join("library.toml").exists() {
-        LibraryWriter::remove(library)?;
-        let _ = std::fs::remove_file(library.join(MODEL_FILE));
+        remove(library)?;
     }
     let tower = TowerEncoder::new(encoder, terminal)?;
     let mut writer = LibraryWriter::open_or_create(library, tower.fingerprint(), tower.dim())?;

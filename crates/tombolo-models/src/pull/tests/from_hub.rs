@@ -207,15 +207,15 @@ fn a_hub_cannot_name_a_place_to_write_to() {
     let home = folder.path().join("a/b/c/d/e/f");
     let error = store(&home, &hub.address).ensure(NAME, false, &mut quiet).unwrap_err();
     assert!(error.to_string().contains("an etag of letters and digits"), "{error}");
-    let planted = walkdir(folder.path()).into_iter().any(|path| path.ends_with("planted"));
+    let planted = everything_below(folder.path()).into_iter().any(|path| path.ends_with("planted"));
     assert!(!planted, "nothing is written outside of the cache");
 }
 
-fn walkdir(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+fn everything_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let below = entries.flat_map(|entry| {
         let path = entry.path();
-        let inside = if path.is_dir() { walkdir(&path) } else { Vec::new() };
+        let inside = if path.is_dir() { everything_below(&path) } else { Vec::new() };
         inside.into_iter().chain([path])
     });
     below.collect()
