@@ -75,7 +75,7 @@ impl EvalError {
                 Some("embed both sides with one model: its map joins the two spaces".into())
             }
             Self::NonFinite { .. } => {
-                Some("the model diverged in training; train it with a lower learning rate".into())
+                Some("the weights are damaged, or diverged in training: then train with a lower learning rate".into())
             }
             Self::Unpaired { .. } => {
                 Some("measure both models on the same data set and split".into())

@@ -3,8 +3,7 @@ use tombolo_vectors::EmbeddingMatrix;
 
 use crate::bootstrap::{interval, resampled};
 use crate::mean::mean;
-use crate::metrics::Worth;
-use crate::{DirectionMetrics, EvalError, Measure, Rankings, Relevance, rank};
+use crate::{DirectionMetrics, EvalError, Measure, Rankings, Relevance, Worth, rank};
 
 /// Image–text retrieval in both directions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -35,7 +34,13 @@ impl BothRankings {
     /// # Errors
     /// [`EvalError::NothingRelevant`] if in one direction no query has a relevant item.
     pub fn retrieval(&self) -> Result<Retrieval, EvalError> {
-        Retrieval::of(&Worth::from(&self.image_to_text), &Worth::from(&self.text_to_image))
+        let [image_to_text, text_to_image] = self.worth();
+        Retrieval::of(&image_to_text, &text_to_image)
+    }
+
+    /// What each query is worth: images, then texts.
+    pub fn worth(&self) -> [Worth; 2] {
+        [Worth::from(&self.image_to_text), Worth::from(&self.text_to_image)]
     }
 
     /// [`Retrieval::rsum`] alone, without the cost of intervals; NaN if in one direction no query has a relevant item.
@@ -53,7 +58,10 @@ const SUMMED: [Measure; 3] = [Measure::Recall(1), Measure::Recall(5), Measure::R
 
 impl Retrieval {
     /// The metrics of what each query is worth in either direction.
-    pub(crate) fn of(image_to_text: &Worth, text_to_image: &Worth) -> Result<Self, EvalError> {
+    ///
+    /// # Errors
+    /// [`EvalError::NothingRelevant`] if in one direction no query has a relevant item.
+    pub fn of(image_to_text: &Worth, text_to_image: &Worth) -> Result<Self, EvalError> {
         let recalls = |worth: &Worth| SUMMED.map(|recall| worth.values(recall));
         let (of_images, of_texts) = (recalls(image_to_text), recalls(text_to_image));
         let sum = |recalls: &[Vec<f64>; 3]| recalls.iter().map(|values| mean(values)).sum::<f64>();

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 use tombolo_vectors::EmbeddingMatrix;
 
-use crate::metrics::Worth;
-use crate::{BothRankings, EvalError, Relevance, Retrieval, rank};
+use crate::{BothRankings, EvalError, Relevance, Retrieval, Worth, rank};
 
 /// Queries that a core ranks at a time at the level of categories.
 const QUERIES: usize = 128;
@@ -80,14 +79,14 @@ impl Gallery<'_> {
         Ok([image_to_text, text_to_image])
     }
 
-    /// The metrics at the level of categories: what answers a query is whatever shares a label with it, as with NUS-WIDE. A text
-    /// has the labels of its image.
+    /// What each query is worth at the level of categories, images first, then texts: what answers it is whatever shares a
+    /// label with it, as with NUS-WIDE. A text has the labels of its image.
     ///
     /// # Shapes
     /// `labels`: `[images]`, the numbers of each image's labels; an image without any answers nothing.
     /// # Errors
     /// As [`retrieval`](Self::retrieval).
-    pub fn category(&self, labels: &[Vec<usize>]) -> Result<Retrieval, EvalError> {
+    pub fn category(&self, labels: &[Vec<usize>]) -> Result<[Worth; 2], EvalError> {
         let texts_of_image = self.texts_of_image();
         let mut images_of_label: HashMap<usize, Vec<usize>> = HashMap::new();
         for (image, labels) in labels.iter().enumerate() {
@@ -100,10 +99,10 @@ impl Gallery<'_> {
         };
         let images_alike =
             |&text: &usize| alike(self.image_of_text[text]).copied().collect::<Vec<usize>>();
-        Retrieval::of(
-            &worth((self.images, self.query_images), self.texts, texts_alike)?,
-            &worth((self.texts, self.query_texts), self.images, images_alike)?,
-        )
+        Ok([
+            worth((self.images, self.query_images), self.texts, texts_alike)?,
+            worth((self.texts, self.query_texts), self.images, images_alike)?,
+        ])
     }
 
     fn ranked(
@@ -164,7 +163,8 @@ mod tests {
             query_texts: &all,
         };
         let labels = [vec![7, 9], vec![9, 7], vec![], vec![3]];
-        let found = gallery.category(&labels).unwrap();
+        let [images, texts] = gallery.category(&labels).unwrap();
+        let found = Retrieval::of(&images, &texts).unwrap();
         // By text: ranks 1 and 2, 1 and 3, none, 1.
         assert_eq!(found.text_to_image.map_at_all, (1.0 + (1.0 + 2.0 / 3.0) / 2.0 + 1.0) / 3.0);
         assert_eq!(found.text_to_image.true_recall_at_5, 1.0);

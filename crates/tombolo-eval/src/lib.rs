@@ -27,6 +27,7 @@ mod rankings;
 mod relevance;
 mod rerank;
 mod scores;
+mod worth;
 
 pub use calibration::Calibration;
 pub use error::EvalError;
@@ -40,3 +41,4 @@ pub use rank::rank;
 pub use rankings::Rankings;
 pub use relevance::Relevance;
 pub use rerank::{candidates, reranked};
+pub use worth::Worth;

@@ -13,7 +13,8 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
 /// length only.
 pub(crate) fn sum(values: &[f64]) -> f64 {
     if values.len() < LANES {
-        return values.iter().sum();
+        // From 0: Rust's own sum of nothing is −0.
+        return values.iter().fold(0.0, |sum, value| sum + value);
     }
     if values.len() > BLOCK {
         let half = values.len() / 2;
@@ -45,5 +46,10 @@ mod tests {
         assert_eq!(inverse(129), 0.042177511864912164);
         assert_eq!(inverse(1000), 0.007485470860550345);
         assert_eq!(inverse(5003), 0.0018179309640408512);
+    }
+
+    #[test]
+    fn the_sum_of_nothing_is_zero_without_a_sign() {
+        assert!(sum(&[]).is_sign_positive());
     }
 }

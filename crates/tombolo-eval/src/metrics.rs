@@ -1,9 +1,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::bootstrap::intervals;
-use crate::mean::mean;
-use crate::{EvalError, Measure, Rankings};
+use crate::{EvalError, Measure, Rankings, Worth};
 
 /// Metrics of one direction of retrieval: means over the queries that have a relevant item.
 ///
@@ -74,7 +72,7 @@ pub struct DirectionMetrics {
 
 /// 95 % intervals by the names of their metrics; serialised as `NAME_ci95`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Intervals(Vec<(String, [f64; 2])>);
+pub struct Intervals(pub(crate) Vec<(String, [f64; 2])>);
 
 impl Intervals {
     /// The interval of a metric.
@@ -92,23 +90,6 @@ impl Serialize for Intervals {
         map.end()
     }
 }
-
-/// What has an interval, in the order of the JSON: recall@1, which has a field of its own, first.
-const MEASURES: [Measure; 13] = [
-    Measure::Recall(1),
-    Measure::Recall(5),
-    Measure::Recall(10),
-    Measure::TrueRecall(5),
-    Measure::TrueRecall(10),
-    Measure::Precision(1),
-    Measure::Precision(5),
-    Measure::Precision(10),
-    Measure::MapOfHits(50),
-    Measure::MapOfAll,
-    Measure::FirstRank,
-    Measure::Ndcg(10),
-    Measure::MapCut(50),
-];
 
 impl DirectionMetrics {
     /// The 95 % interval of a metric, where it has one.
@@ -128,11 +109,11 @@ impl DirectionMetrics {
     }
 
     pub(crate) fn of(worth: &Worth) -> Result<Self, EvalError> {
-        let (queries, excluded) = (worth.first.len(), worth.excluded);
+        let (queries, excluded) = (worth.len(), worth.excluded());
         if queries == 0 {
             return Err(EvalError::NothingRelevant { queries: excluded });
         }
-        let of = |measure: Measure| mean(&worth.values(measure));
+        let of = |measure: Measure| worth.mean(measure);
         let (recall_at_1_ci95, intervals) = worth.intervals();
         Ok(Self {
             recall_at_1: of(Measure::Recall(1)),
@@ -146,7 +127,7 @@ impl DirectionMetrics {
             precision_at_10: of(Measure::Precision(10)),
             map_at_50: of(Measure::MapOfHits(50)),
             map_at_all: of(Measure::MapOfAll),
-            median_rank: median(&mut worth.first.clone()),
+            median_rank: worth.median_rank(),
             mean_rank: of(Measure::FirstRank),
             recall_at_1_ci95,
             ndcg_at_10: of(Measure::Ndcg(10)),
@@ -155,71 +136,6 @@ impl DirectionMetrics {
             queries,
             excluded,
         })
-    }
-}
-
-/// What each query's ranks are worth: all that metrics are made of, and little however many ranks there were.
-#[derive(Default)]
-pub(crate) struct Worth {
-    /// Of each query that has a relevant item.
-    rows: Vec<[f64; MEASURES.len()]>,
-    /// The rank of the first of them.
-    first: Vec<usize>,
-    /// Queries that have none.
-    excluded: usize,
-}
-
-impl From<&Rankings> for Worth {
-    fn from(rankings: &Rankings) -> Self {
-        let rows = rankings.answerable().map(|ranks| MEASURES.map(|measure| measure.of(ranks)));
-        let rows: Vec<_> = rows.collect();
-        let first = rankings.answerable().map(|ranks| ranks[0]).collect();
-        Self { excluded: rankings.len() - rows.len(), rows, first }
-    }
-}
-
-impl Worth {
-    /// Adds further queries.
-    pub fn extend(&mut self, other: Self) {
-        self.rows.extend(other.rows);
-        self.first.extend(other.first);
-        self.excluded += other.excluded;
-    }
-
-    /// The measure of each query that has a relevant item; it is one of [`MEASURES`].
-    pub fn values(&self, measure: Measure) -> Vec<f64> {
-        let place = MEASURES.iter().position(|&other| other == measure);
-        let place = place.expect("a measure that metrics are made of");
-        self.rows.iter().map(|row| row[place]).collect()
-    }
-
-    /// The interval of recall@1, and those of all else, from the same resamples.
-    fn intervals(&self) -> ([f64; 2], Intervals) {
-        let statistics = |drawn: &[usize]| {
-            let mut sums = vec![0.0; MEASURES.len()];
-            for &query in drawn {
-                sums.iter_mut().zip(&self.rows[query]).for_each(|(sum, value)| *sum += value);
-            }
-            sums.iter_mut().for_each(|sum| *sum /= drawn.len() as f64);
-            let first = drawn.iter().map(|&query| self.first[query]);
-            sums.push(median(&mut first.collect::<Vec<_>>()));
-            sums
-        };
-        let mut found = intervals(self.rows.len(), statistics).into_iter();
-        let recall_at_1 = found.next().unwrap_or_default();
-        let names = MEASURES[1..].iter().map(Measure::to_string).chain(["median_rank".to_owned()]);
-        (recall_at_1, Intervals(names.zip(found).collect()))
-    }
-}
-
-/// The middle value; of an even number the mean of the two in the middle. The values are put in another order.
-fn median(values: &mut [usize]) -> f64 {
-    let middle = values.len() / 2;
-    let even = values.len().is_multiple_of(2);
-    let (below, &mut upper, _) = values.select_nth_unstable(middle);
-    match below.iter().max() {
-        Some(&lower) if even => (lower + upper) as f64 / 2.0,
-        _ => upper as f64,
     }
 }
 
@@ -253,12 +169,6 @@ mod tests {
         close(metrics.median_rank, 6.0);
         close(metrics.mean_rank, (1.0 + 6.0 + 51.0) / 3.0);
         assert_eq!((metrics.queries, metrics.excluded), (3, 1));
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
-        assert_eq!(median(&mut [9, 1, 4, 2]), 3.0);
-        assert_eq!(median(&mut [9, 1, 4]), 4.0);
     }
 
     #[test]

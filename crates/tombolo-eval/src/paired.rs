@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::bootstrap::intervals;
 use crate::mean::mean;
-use crate::{EvalError, Measure, Rankings};
+use crate::{EvalError, Measure, Worth};
 
 /// Random assignments that [`randomisation_test`] compares with.
 const ASSIGNMENTS: u64 = 10_000;
@@ -25,13 +25,15 @@ pub struct PairedComparison {
 }
 
 impl PairedComparison {
-    /// Compares two models by their rankings of the same gallery for the same queries.
+    /// Compares two models by what they are worth for the same queries over the same gallery.
     ///
     /// # Errors
     /// [`EvalError::Unpaired`] if the queries are not the same; [`EvalError::NothingRelevant`] if none has an answer.
+    /// # Panics
+    /// As [`Worth::values`].
     pub fn new(
-        first: &Rankings,
-        second: &Rankings,
+        first: &Worth,
+        second: &Worth,
         measure: Measure,
         seed: u64,
     ) -> Result<Self, EvalError> {
@@ -111,6 +113,7 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Rankings;
 
     #[test]
     fn mcnemar_is_the_binomial_test() {
@@ -144,7 +147,8 @@ mod tests {
     #[test]
     fn a_model_that_answers_more_is_told_apart() {
         let answered = |to: usize| {
-            Rankings::from_lists((0..100).map(|q| vec![if q < to { 1 } else { 5 + q }]))
+            let lists = (0..100).map(|q| vec![if q < to { 1 } else { 5 + q }]);
+            Worth::from(&Rankings::from_lists(lists))
         };
         let compare = |a, b, measure| PairedComparison::new(&answered(a), &answered(b), measure, 0);
         let apart = compare(60, 40, Measure::Recall(1)).unwrap();
@@ -152,7 +156,7 @@ mod tests {
         assert!(apart.ci95[0] > 0.1 && apart.ci95[1] < 0.3, "{:?}", apart.ci95);
         let alike = compare(50, 50, Measure::MapOfAll).unwrap();
         assert_eq!((alike.difference, alike.ci95, alike.p), (0.0, [0.0, 0.0], 1.0));
-        let one = Rankings::from_lists([vec![1]]);
+        let one = Worth::from(&Rankings::from_lists([vec![1]]));
         let error = PairedComparison::new(&one, &answered(3), Measure::Recall(1), 0).unwrap_err();
         assert!(matches!(error, EvalError::Unpaired { expected: 1, found: 100 }));
     }

@@ -127,7 +127,7 @@ fn print(
     }
     terminal.result(&report::table(&evaluation.measured.retrieval))?;
     if let Some(category) = &evaluation.category {
-        terminal.result(&format!("\n{}", report::category_table(category)))?;
+        terminal.result(&format!("\n{}", report::category_table(&category.retrieval)))?;
     }
     if !evaluation.perturbations.is_empty() {
         terminal.result(&format!("\n{}", report::perturbation_table(evaluation)))?;

@@ -1,19 +1,33 @@
 //! Which of several models is best by a metric, and which of the others that holds against.
 
 use tombolo_eval::{
-    BothRankings, DirectionMetrics, EvalError, Measure, PairedComparison, Rankings, Retrieval, holm,
+    BothRankings, DirectionMetrics, EvalError, Measure, PairedComparison, Rankings, Retrieval,
+    Worth, holm,
 };
 
 use super::Evaluation;
 
-/// The metrics that models are compared by.
-pub const COLUMNS: [Measure; 5] = [
+/// What retrieval is mostly judged by.
+const USUAL: &[Measure] = &[
     Measure::Recall(1),
     Measure::Recall(5),
     Measure::Recall(10),
     Measure::MapOfAll,
     Measure::Ndcg(10),
 ];
+
+/// What counts how many of the right answers are found; the first two are R@K by the paper's equation 5.
+const OF_ALL_ANSWERS: &[Measure] = &[
+    Measure::TrueRecall(5),
+    Measure::TrueRecall(10),
+    Measure::Precision(5),
+    Measure::Precision(10),
+    Measure::MapOfHits(50),
+];
+
+/// What is told where whatever shares a label is an answer.
+const OF_CATEGORIES: &[Measure] =
+    &[Measure::Precision(10), Measure::MapOfHits(50), Measure::MapOfAll];
 
 /// Two-sided level below which a difference is taken for real, after Holm's correction.
 const LEVEL: f64 = 0.05;
@@ -53,6 +67,14 @@ impl Direction {
         }
     }
 
+    /// What its queries are worth.
+    fn worth(self, [image_to_text, text_to_image]: &[Worth; 2]) -> &Worth {
+        match self {
+            Self::ImageToText => image_to_text,
+            Self::TextToImage => text_to_image,
+        }
+    }
+
     /// Its rankings.
     pub fn of(self, rankings: &BothRankings) -> &Rankings {
         match self {
@@ -70,6 +92,8 @@ pub struct Column {
     pub measure: Measure,
     /// Its value of each model.
     pub values: Vec<f64>,
+    /// The 95 % interval of each value.
+    pub intervals: Vec<Option<[f64; 2]>>,
     /// The model that is best, the first of equals.
     pub best: usize,
     /// The best model less each other one; none for itself.
@@ -96,19 +120,18 @@ impl Column {
     }
 
     fn new(
-        evaluations: &[Evaluation],
         direction: Direction,
         measure: Measure,
+        models: &[Results<'_>],
         seed: u64,
     ) -> Result<Self, EvalError> {
-        let rankings: Vec<&Rankings> =
-            evaluations.iter().map(|evaluation| direction.of(&evaluation.rankings)).collect();
-        let values: Vec<f64> = rankings.iter().map(|rankings| rankings.mean(measure)).collect();
+        let worths: Vec<&Worth> = models.iter().map(|(_, worth)| direction.worth(worth)).collect();
+        let values: Vec<f64> = worths.iter().map(|worth| worth.mean(measure)).collect();
         let best = (0..values.len()).rev().max_by(|&a, &b| values[a].total_cmp(&values[b]));
         let best = best.unwrap_or(0);
         let mut tests = Vec::with_capacity(values.len());
-        for (model, other) in rankings.iter().enumerate() {
-            let test = || PairedComparison::new(rankings[best], other, measure, seed);
+        for (model, other) in worths.iter().enumerate() {
+            let test = || PairedComparison::new(worths[best], other, measure, seed);
             tests.push(if model == best { None } else { Some(test()?) });
         }
         let p: Vec<f64> = tests.iter().flatten().map(|test| test.p).collect();
@@ -117,15 +140,62 @@ impl Column {
             let comparison = test?;
             Some(Test { comparison, p_holm: corrected.next()? })
         });
-        Ok(Self { direction, measure, values, best, tests: tests.collect() })
+        let tests = tests.collect();
+        let interval =
+            |(retrieval, _): &Results<'_>| direction.measured(retrieval).interval(measure);
+        let intervals = models.iter().map(interval).collect();
+        Ok(Self { direction, measure, values, intervals, best, tests })
     }
 }
 
-/// All columns of several models on the same data set: [`COLUMNS`] of image → text, then those of text → image.
-///
-/// # Errors
-/// [`EvalError::Unpaired`] if the models have not ranked the same queries.
-pub fn columns(evaluations: &[Evaluation], seed: u64) -> Result<Vec<Column>, EvalError> {
-    let each = DIRECTIONS.into_iter().flat_map(|direction| COLUMNS.map(|m| (direction, m)));
-    each.map(|(direction, measure)| Column::new(evaluations, direction, measure, seed)).collect()
+/// What was measured of a model, and what each query is worth in either direction.
+type Results<'a> = (&'a Retrieval, &'a [Worth; 2]);
+
+/// Some metrics over several models.
+pub struct Table {
+    /// Which metrics.
+    pub measures: &'static [Measure],
+    /// Those of image → text, then those of text → image.
+    pub columns: Vec<Column>,
+}
+
+impl Table {
+    fn new(
+        measures: &'static [Measure],
+        models: &[Results<'_>],
+        seed: u64,
+    ) -> Result<Self, EvalError> {
+        let each = DIRECTIONS.into_iter().flat_map(|d| measures.iter().map(move |&m| (d, m)));
+        let columns =
+            each.map(|(direction, measure)| Column::new(direction, measure, models, seed));
+        Ok(Self { measures, columns: columns.collect::<Result<_, _>>()? })
+    }
+}
+
+/// Several models on the same data set.
+pub struct Compared {
+    /// By the answers that belong to each query.
+    pub instances: [Table; 2],
+    /// By what shares a label with it; none for data without labels.
+    pub categories: Option<Table>,
+}
+
+impl Compared {
+    /// Compares models by all metrics.
+    ///
+    /// # Errors
+    /// [`EvalError::Unpaired`] if the models have not ranked the same queries.
+    pub fn new(evaluations: &[Evaluation], seed: u64) -> Result<Self, EvalError> {
+        let worths: Vec<[Worth; 2]> =
+            evaluations.iter().map(|each| each.rankings.worth()).collect();
+        let retrievals = evaluations.iter().map(|each| &each.measured.retrieval);
+        let models: Vec<Results<'_>> = retrievals.zip(&worths).collect();
+        let instances =
+            [Table::new(USUAL, &models, seed)?, Table::new(OF_ALL_ANSWERS, &models, seed)?];
+        let categories = evaluations.iter().map(|each| each.category.as_ref());
+        let categories: Option<Vec<Results<'_>>> =
+            categories.map(|each| each.map(|each| (&each.retrieval, &each.worth))).collect();
+        let of_categories = |models: Vec<_>| Table::new(OF_CATEGORIES, &models, seed);
+        Ok(Self { instances, categories: categories.map(of_categories).transpose()? })
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use tombolo_data::dataset::{Dataset, Split};
 use tombolo_data::perturbation::Perturbation;
-use tombolo_eval::{BothRankings, Retrieval};
+use tombolo_eval::{BothRankings, EvalError, Retrieval, Worth};
 
 use super::Vectors;
 use super::perturb::{Perturbed, Subject};
@@ -43,6 +43,14 @@ pub struct Measured {
     pub seconds: [f64; 3],
 }
 
+/// What was found where whatever shares a label with a query is an answer.
+pub struct ByCategory {
+    /// The metrics.
+    pub retrieval: Retrieval,
+    /// What they are means of: images, then texts.
+    pub worth: [Worth; 2],
+}
+
 /// All that was found of a model on a data set.
 pub struct Evaluation {
     /// The model as it was asked for.
@@ -50,7 +58,7 @@ pub struct Evaluation {
     /// The metrics of its inputs as they are.
     pub measured: Measured,
     /// The same where all that shares a label is an answer; none for data without labels.
-    pub category: Option<Retrieval>,
+    pub category: Option<ByCategory>,
     /// What each perturbation made of it.
     pub perturbations: Vec<Perturbed>,
     /// The vectors.
@@ -90,7 +98,7 @@ pub fn evaluate(
     }
     // The first judge alone ranks by categories: it would not be the same model.
     let category = match vectors.labels(dataset).filter(|_| protocol.judge.is_none()) {
-        Some(labels) => Some(vectors.gallery().category(&labels)?),
+        Some(labels) => Some(ByCategory::new(vectors.gallery().category(&labels)?)?),
         None => None,
     };
     let subject = Subject { dataset, vectors: &vectors, encoder, terminal };
@@ -121,6 +129,12 @@ fn ranked(vectors: &Vectors) -> anyhow::Result<(Measured, BothRankings)> {
     Ok((measured, rankings))
 }
 
+impl ByCategory {
+    fn new(worth: [Worth; 2]) -> Result<Self, EvalError> {
+        Ok(Self { retrieval: Retrieval::of(&worth[0], &worth[1])?, worth })
+    }
+}
+
 impl Evaluation {
     /// The document of `tombolo eval --json`.
     pub fn document(&self, dataset: &dyn Dataset, protocol: &Protocol) -> Value {
@@ -145,8 +159,8 @@ impl Evaluation {
         }
         if let Some(category) = &self.category {
             document["category"] = json!({
-                "image_to_text": category.image_to_text,
-                "text_to_image": category.text_to_image,
+                "image_to_text": category.retrieval.image_to_text,
+                "text_to_image": category.retrieval.text_to_image,
             });
         }
         if !self.perturbations.is_empty() {

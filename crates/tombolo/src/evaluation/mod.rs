@@ -7,7 +7,7 @@ mod perturb;
 mod rerank;
 mod vectors;
 
-pub use compare::{COLUMNS, Column, DIRECTIONS, Direction, columns};
+pub use compare::{Column, Compared, DIRECTIONS, Direction, Table};
 pub use folds::{means_of_folds, recalls};
 pub use measure::{Evaluation, Measured, Protocol, evaluate, measure};
 pub use vectors::Vectors;

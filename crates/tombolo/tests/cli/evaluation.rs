@@ -69,7 +69,8 @@ fn models_are_compared_in_a_folder_of_results() {
     let results: Value = serde_json::from_str(&read("results.json")).unwrap();
     assert_eq!(results["evaluations"].as_array().unwrap().len(), 2);
     let tests = results["comparisons"].as_array().unwrap();
-    assert_eq!(tests.len(), 10);
+    assert_eq!(tests.len(), 20);
+    assert!(tests.iter().any(|test| test["metric"] == "true_recall@5"));
     // A model does not differ from its copy.
     assert!(tests.iter().all(|test| test["others"][0]["p"] == 1.0), "{tests:?}");
     let table = read("results.csv");
@@ -112,7 +113,8 @@ fn what_shares_a_label_is_an_answer_in_every_file_of_results() {
         )
     });
     std::fs::write(dir.path().join("labelled.jsonl"), lines.join("\n")).unwrap();
-    let eval = ["eval", "jsonl:labelled.jsonl", "--model", "model", "--out", "results/"];
+    let models = ["--model", "model", "--model", "./model"];
+    let eval = [&["eval", "jsonl:labelled.jsonl", "--out", "results/"][..], &models].concat();
     let output = run(dir.path(), &eval);
     assert_status(&output, 0);
     assert!(out(&output).contains("where whatever shares a label is an answer"));
@@ -123,6 +125,8 @@ fn what_shares_a_label_is_an_answer_in_every_file_of_results() {
     assert!(read("results.csv").contains(&line), "{}", read("results.csv"));
     assert!(read("results.tex").contains("whatever shares a label"));
     assert!(read("report.html").contains("At the level of categories"));
+    let tests = results["comparisons"].as_array().unwrap();
+    assert!(tests.iter().any(|test| test["metric"] == "category.map@50"), "{tests:?}");
 }
 
 #[test]

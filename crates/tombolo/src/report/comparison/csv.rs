@@ -38,7 +38,7 @@ pub fn table(comparison: &Comparison) -> anyhow::Result<String> {
             let clean = key(String::new(), Default::default());
             lines(&mut writer, &clean, "", &evaluation.measured.retrieval)?;
             if let Some(category) = &evaluation.category {
-                lines(&mut writer, &clean, "category.", category)?;
+                lines(&mut writer, &clean, "category.", &category.retrieval)?;
             }
             for perturbed in &evaluation.perturbations {
                 let counts = [perturbed.changed, perturbed.of].map(|count| count.to_string());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Comparison;
-use crate::evaluation::{Column, Evaluation};
+use crate::evaluation::{Column, Compared, Evaluation};
 
 /// The documents of `tombolo eval --json`, their means over folds, the tests between models, and the matrices of models × data sets.
 pub fn document(comparison: &Comparison) -> Value {
@@ -13,10 +13,14 @@ pub fn document(comparison: &Comparison) -> Value {
         documents.map(|evaluation| evaluation.document(result.dataset.as_ref(), protocol))
     });
     let mut comparisons = Vec::new();
-    for (result, columns) in comparison.datasets() {
-        let each =
-            columns.iter().map(|column| tests(result.dataset.name(), &result.evaluations, column));
-        comparisons.extend(each.filter(|_| result.evaluations.len() > 1));
+    for (result, compared) in comparison.datasets().filter(|(on, _)| on.evaluations.len() > 1) {
+        let tests = |(before, column): (&str, &Column)| {
+            let mut tests = tests(&result.evaluations, column);
+            tests["dataset"] = result.dataset.name().into();
+            tests["metric"] = format!("{before}{}", column.measure).into();
+            tests
+        };
+        comparisons.extend(columns(compared).map(tests));
     }
     json!({
         "split": protocol.split.to_string(),
@@ -28,7 +32,14 @@ pub fn document(comparison: &Comparison) -> Value {
     })
 }
 
-fn tests(dataset: &str, evaluations: &[Evaluation], column: &Column) -> Value {
+/// All columns, each with what stands before its metric's name.
+fn columns(compared: &Compared) -> impl Iterator<Item = (&'static str, &Column)> {
+    let instances = compared.instances.iter().map(|table| ("", table));
+    let tables = instances.chain(compared.categories.iter().map(|table| ("category.", table)));
+    tables.flat_map(|(before, table)| table.columns.iter().map(move |column| (before, column)))
+}
+
+fn tests(evaluations: &[Evaluation], column: &Column) -> Value {
     let others = column.tests.iter().zip(evaluations).filter_map(|(test, evaluation)| {
         let test = test.as_ref()?;
         Some(json!({
@@ -40,9 +51,7 @@ fn tests(dataset: &str, evaluations: &[Evaluation], column: &Column) -> Value {
         }))
     });
     json!({
-        "dataset": dataset,
         "direction": column.direction.name(),
-        "metric": column.measure.to_string(),
         "best": evaluations[column.best].model,
         "others": others.collect::<Vec<_>>(),
     })

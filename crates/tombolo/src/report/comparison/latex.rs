@@ -2,17 +2,16 @@
 
 use std::fmt::Write;
 
-use super::{Comparison, OnDataset, category as by_category};
-use crate::evaluation::{COLUMNS, Column, DIRECTIONS, recalls};
+use tombolo_eval::Measure;
 
-/// A table a data set; of the perturbations, if there are any; of models × data sets, if there are several; of the means over folds.
+use super::{Comparison, OnDataset};
+use crate::evaluation::{Compared, DIRECTIONS, Table, recalls};
+
+/// Tables of each data set; of the perturbations, if there are any; of models × data sets, if there are several; of the means over folds.
 pub fn tables(comparison: &Comparison) -> String {
     let mut text = "% Written by tombolo eval. Needs \\usepackage{booktabs}.\n".to_owned();
-    for (result, columns) in comparison.datasets() {
-        text.push_str(&metrics(comparison, result, columns));
-        if by_category::is_known(result) {
-            text.push_str(&category(comparison, result));
-        }
+    for (result, compared) in comparison.datasets() {
+        text.push_str(&metrics(comparison, result, compared));
         if result.evaluations.iter().any(|evaluation| !evaluation.perturbations.is_empty()) {
             text.push_str(&drops(comparison, result));
         }
@@ -26,19 +25,52 @@ pub fn tables(comparison: &Comparison) -> String {
     text
 }
 
-fn metrics(comparison: &Comparison, result: &OnDataset, columns: &[Column]) -> String {
-    let titles: Vec<String> = DIRECTIONS
-        .iter()
-        .flat_map(|_| COLUMNS.map(|measure| escape(&title(&measure.to_string()))))
-        .collect();
-    let count = COLUMNS.len();
+fn metrics(comparison: &Comparison, result: &OnDataset, compared: &Compared) -> String {
+    let [usual, further] = &compared.instances;
+    let caption = |of: &str| {
+        format!(
+            "{}, split {}, in percent{of}; below, 95\\,\\% bootstrap intervals. $^*$: worse than the best (bold), p $<$ 0.05 after Holm's correction.",
+            escape(result.dataset.name()),
+            comparison.protocol.split
+        )
+    };
+    let rsum = |model: usize| {
+        let retrieval = &result.evaluations[model].measured.retrieval;
+        [format!("{:.1}", retrieval.rsum), small(Some(retrieval.rsum_ci95))]
+    };
+    let mut text = of_directions(comparison, usual, Some(&rsum), &caption(""));
+    let of = ". tR@K is the share of min(K, right answers) that is found among the first K";
+    text.push_str(&of_directions(comparison, further, None, &caption(of)));
+    if let Some(table) = &compared.categories {
+        let of = ": whatever shares a label with a query is an answer";
+        text.push_str(&of_directions(comparison, table, None, &caption(of)));
+    }
+    text
+}
+
+/// Of each model a line of values, and below it one of intervals; `rsum` makes the last cells of both.
+fn of_directions(
+    comparison: &Comparison,
+    metrics: &Table,
+    rsum: Option<&dyn Fn(usize) -> [String; 2]>,
+    caption: &str,
+) -> String {
+    let titles = metrics.columns.iter().map(|column| escape(&title(column.measure)));
+    let count = metrics.measures.len();
+    let last = if rsum.is_some() {
+        ["", "rsum"].map(|title| format!(" & {title}"))
+    } else {
+        Default::default()
+    };
     let mut body = format!(
-        " & \\multicolumn{{{count}}}{{c}}{{image $\\to$ text}} & \\multicolumn{{{count}}}{{c}}{{text $\\to$ image}} & \\\\\n\
-         Model & {} & rsum \\\\\n\\midrule\n",
-        titles.join(" & ")
+        " & \\multicolumn{{{count}}}{{c}}{{image $\\to$ text}} & \\multicolumn{{{count}}}{{c}}{{text $\\to$ image}}{} \\\\\n\
+         Model & {}{} \\\\\n\\midrule\n",
+        last[0],
+        titles.collect::<Vec<_>>().join(" & "),
+        last[1]
     );
     for (model, name) in comparison.names.iter().enumerate() {
-        let cells = columns.iter().map(|column| {
+        let values = metrics.columns.iter().map(|column| {
             let value = format!("{:.1}", 100.0 * column.values[model]);
             match (column.is_best(model), column.is_worse(model)) {
                 (true, _) => format!("\\textbf{{{value}}}"),
@@ -46,42 +78,17 @@ fn metrics(comparison: &Comparison, result: &OnDataset, columns: &[Column]) -> S
                 _ => value,
             }
         });
-        let cells = cells.collect::<Vec<_>>().join(" & ");
-        let retrieval = &result.evaluations[model].measured.retrieval;
-        // Writing to a string cannot fail.
-        let _ = writeln!(body, "{} & {cells} & {:.1} \\\\", escape(name), retrieval.rsum);
-        let intervals = columns.iter().map(|column| {
-            let interval = column.direction.measured(retrieval).interval(column.measure);
-            small(interval.map(|bounds| bounds.map(|bound| 100.0 * bound)))
+        let intervals = metrics.columns.iter().map(|column| {
+            small(column.intervals[model].map(|bounds| bounds.map(|bound| 100.0 * bound)))
         });
-        let intervals = intervals.collect::<Vec<_>>().join(" & ");
-        let _ = writeln!(body, " & {intervals} & {} \\\\", small(Some(retrieval.rsum_ci95)));
+        let [value, interval] = rsum.map(|of| of(model).map(Some)).unwrap_or_default();
+        let values = values.chain(value).collect::<Vec<_>>().join(" & ");
+        let intervals = intervals.chain(interval).collect::<Vec<_>>().join(" & ");
+        // Writing to a string cannot fail.
+        let _ = writeln!(body, "{} & {values} \\\\\n & {intervals} \\\\", escape(name));
     }
-    let caption = format!(
-        "{}, split {}, in percent; below, 95\\,\\% bootstrap intervals. $^*$: worse than the best (bold), p $<$ 0.05 after Holm's correction.",
-        escape(result.dataset.name()),
-        comparison.protocol.split
-    );
-    table(&format!("l{}r", "r".repeat(2 * count)), &body, &caption)
-}
-
-fn category(comparison: &Comparison, result: &OnDataset) -> String {
-    let titles = DIRECTIONS.iter().flat_map(|_| by_category::METRICS.map(|(name, _)| name));
-    let count = by_category::METRICS.len();
-    let mut body = format!(
-        " & \\multicolumn{{{count}}}{{c}}{{image $\\to$ text}} & \\multicolumn{{{count}}}{{c}}{{text $\\to$ image}} \\\\\n\
-         Model & {} \\\\\n\\midrule\n",
-        titles.collect::<Vec<_>>().join(" & ")
-    );
-    for (name, cells) in by_category::rows(comparison, result) {
-        let _ = writeln!(body, "{} & {} \\\\", escape(name), cells.join(" & "));
-    }
-    let caption = format!(
-        "{}, split {}, in percent: whatever shares a label with a query is an answer.",
-        escape(result.dataset.name()),
-        comparison.protocol.split
-    );
-    table(&format!("l{}", "r".repeat(2 * count)), &body, &caption)
+    let last = if rsum.is_some() { "r" } else { "" };
+    table(&format!("l{}{last}", "r".repeat(2 * count)), &body, caption)
 }
 
 fn drops(comparison: &Comparison, result: &OnDataset) -> String {
@@ -154,8 +161,15 @@ fn small(interval: Option<[f64; 2]>) -> String {
 }
 
 /// As the literature writes it: `R@1` for `recall@1`.
-pub(super) fn title(measure: &str) -> String {
-    measure.replace("recall@", "R@").replace("map@", "mAP@").replace("ndcg@", "nDCG@")
+pub(super) fn title(measure: Measure) -> String {
+    let short = [
+        ("true_recall@", "tR@"),
+        ("recall@", "R@"),
+        ("precision@", "P@"),
+        ("map@", "mAP@"),
+        ("ndcg@", "nDCG@"),
+    ];
+    short.iter().fold(measure.to_string(), |name, (long, short)| name.replace(long, short))
 }
 
 fn escape(text: &str) -> String {
@@ -186,6 +200,7 @@ mod tests {
             escape("a_b & 5% \\x{y}^~"),
             "a\\_b \\& 5\\% \\textbackslash{}x\\{y\\}\\textasciicircum{}\\textasciitilde{}"
         );
-        assert_eq!(title("map@all"), "mAP@all");
+        assert_eq!(title(Measure::MapOfAll), "mAP@all");
+        assert_eq!(title(Measure::TrueRecall(5)), "tR@5");
     }
 }

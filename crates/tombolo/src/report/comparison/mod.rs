@@ -1,6 +1,5 @@
 //! Several models side by side: `results.json`, `results.csv`, `results.tex` and `report.html`.
 
-mod category;
 mod csv;
 mod differences;
 mod drops;
@@ -18,7 +17,7 @@ use serde_json::Value;
 use tombolo_data::dataset::Dataset;
 use tombolo_models::checkpoint::write_atomically;
 
-use crate::evaluation::{Column, Evaluation, Protocol, columns, means_of_folds};
+use crate::evaluation::{Compared, Evaluation, Protocol, means_of_folds};
 
 /// A data set and what each model did on it.
 pub struct OnDataset {
@@ -34,7 +33,7 @@ pub struct Comparison {
     names: Vec<String>,
     results: Vec<OnDataset>,
     /// Of each data set, each metric over the models.
-    columns: Vec<Vec<Column>>,
+    compared: Vec<Compared>,
     /// Of each model, the means over the folds of data sets.
     means: Vec<Vec<Value>>,
     protocol: Protocol,
@@ -50,8 +49,8 @@ impl Comparison {
         results: Vec<OnDataset>,
         protocol: Protocol,
     ) -> anyhow::Result<Self> {
-        let compared = |result: &OnDataset| columns(&result.evaluations, protocol.seed);
-        let columns = results.iter().map(compared).collect::<Result<_, _>>()?;
+        let compared = |result: &OnDataset| Compared::new(&result.evaluations, protocol.seed);
+        let compared = results.iter().map(compared).collect::<Result<_, _>>()?;
         let means = |model: usize| {
             let documents = results.iter().map(|OnDataset { dataset, evaluations }| {
                 evaluations[model].document(dataset.as_ref(), &protocol)
@@ -59,7 +58,7 @@ impl Comparison {
             means_of_folds(&documents.collect::<Vec<_>>())
         };
         let means = (0..models.len()).map(means).collect();
-        Ok(Self { names: short_names(models), results, columns, means, protocol })
+        Ok(Self { names: short_names(models), results, compared, means, protocol })
     }
 
     /// Writes all files into a folder, which is made if it is not there.
@@ -82,9 +81,9 @@ impl Comparison {
         Ok(())
     }
 
-    /// Each data set with its columns.
-    fn datasets(&self) -> impl Iterator<Item = (&OnDataset, &[Column])> {
-        self.results.iter().zip(self.columns.iter().map(Vec::as_slice))
+    /// Each data set with what its metrics are of the models.
+    fn datasets(&self) -> impl Iterator<Item = (&OnDataset, &Compared)> {
+        self.results.iter().zip(&self.compared)
     }
 
     /// Each mean over folds with the name of its model, the models of one data set together.

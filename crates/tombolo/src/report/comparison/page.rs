@@ -1,7 +1,7 @@
 //! `report.html`: one page that needs nothing but itself.
 
-use super::{Comparison, OnDataset, category, differences, drops, gallery, tables};
-use crate::evaluation::{Column, Evaluation};
+use super::{Comparison, OnDataset, differences, drops, gallery, tables};
+use crate::evaluation::{Compared, Evaluation};
 use crate::report::markup::{counted, escape};
 
 const STYLE: &str = include_str!("../page.css");
@@ -28,8 +28,8 @@ pub fn html(comparison: &Comparison) -> String {
             tables::means(comparison)
         ));
     }
-    for (on, columns) in comparison.datasets() {
-        body.push_str(&dataset(comparison, on, columns));
+    for (on, compared) in comparison.datasets() {
+        body.push_str(&dataset(comparison, on, compared));
     }
     body.push_str(&footer(comparison));
     let title = escape(&title);
@@ -58,7 +58,7 @@ fn header(comparison: &Comparison, title: &str) -> String {
     )
 }
 
-fn dataset(comparison: &Comparison, on: &OnDataset, columns: &[Column]) -> String {
+fn dataset(comparison: &Comparison, on: &OnDataset, compared: &Compared) -> String {
     let several = comparison.names.len() > 1;
     let marks = match several {
         true => {
@@ -71,13 +71,13 @@ fn dataset(comparison: &Comparison, on: &OnDataset, columns: &[Column]) -> Strin
         "<section><h2>{}</h2><p class=\"note\">{} In percent, with 95 % bootstrap intervals.{marks}</p>{}</section>",
         escape(on.dataset.name()),
         tables::counts(on),
-        tables::metrics(comparison, columns, on)
+        tables::metrics(comparison, compared, on)
     );
-    if category::is_known(on) {
+    if let Some(table) = &compared.categories {
         html.push_str(&format!(
             "<section><h2>At the level of categories</h2><p class=\"note\">Whatever shares a label with a query is an answer. \
-             In percent.</p>{}</section>",
-            tables::category(comparison, on)
+             In percent, with 95 % bootstrap intervals.</p>{}</section>",
+            tables::category(comparison, table)
         ));
     }
     if on.evaluations.iter().any(|evaluation| !evaluation.perturbations.is_empty()) {

@@ -3,33 +3,64 @@
 use std::fmt::Write;
 
 use super::latex::title;
-use super::{Comparison, OnDataset, category as by_category};
-use crate::evaluation::{COLUMNS, Column, DIRECTIONS, recalls};
+use super::{Comparison, OnDataset};
+use crate::evaluation::{Column, Compared, DIRECTIONS, Direction, Table, recalls};
 use crate::report::markup::{counted, escape, grouped};
 
-/// The metrics of one direction: a row a model, with intervals, the best in bold, marks of what is worse.
-pub fn metrics(comparison: &Comparison, columns: &[Column], on: &OnDataset) -> String {
-    let sides = columns.chunks(COLUMNS.len());
-    sides.map(|side| one_direction(comparison, side, on)).collect()
+/// The metrics by the answers of each query, a table a direction and kind.
+pub fn metrics(comparison: &Comparison, compared: &Compared, on: &OnDataset) -> String {
+    let [usual, further] = &compared.instances;
+    let medians = |direction: Direction, model: usize| {
+        direction.measured(&on.evaluations[model].measured.retrieval).median_rank
+    };
+    let usual = by_direction(comparison, usual, Some(&medians));
+    format!(
+        "{usual}<details><summary>How many of the right answers are found</summary><p class=\"note\">tR@K is the share of \
+         min(K, right answers) that is among the first K, P@K that of the first K that are right, mAP@50 the mean \
+         precision at each hit among the first 50.</p>{}</details>",
+        by_direction(comparison, further, None)
+    )
 }
 
-fn one_direction(comparison: &Comparison, columns: &[Column], on: &OnDataset) -> String {
-    let Some(direction) = columns.first().map(|column| column.direction) else {
-        return String::new();
-    };
-    let titles = columns.iter().map(|column| title(&column.measure.to_string()));
-    let mut rows = head(direction.title(), titles.chain(["median rank".to_owned()]));
+/// What is told of each direction where whatever shares a label is an answer.
+pub fn category(comparison: &Comparison, table: &Table) -> String {
+    by_direction(comparison, table, None)
+}
+
+/// A table a direction: a row a model, with intervals, the best in bold, marks of what is worse, and perhaps median ranks.
+fn by_direction(
+    comparison: &Comparison,
+    table: &Table,
+    medians: Option<&dyn Fn(Direction, usize) -> f64>,
+) -> String {
+    let sides = table.columns.chunks(table.measures.len());
+    DIRECTIONS
+        .into_iter()
+        .zip(sides)
+        .map(|(d, side)| one_direction(comparison, d, side, medians))
+        .collect()
+}
+
+fn one_direction(
+    comparison: &Comparison,
+    direction: Direction,
+    columns: &[Column],
+    medians: Option<&dyn Fn(Direction, usize) -> f64>,
+) -> String {
+    let titles = columns.iter().map(|column| title(column.measure));
+    let last = medians.map(|_| "median rank".to_owned());
+    let mut rows = head(direction.title(), titles.chain(last));
     for (model, name) in comparison.names.iter().enumerate() {
-        let retrieval = &on.evaluations[model].measured.retrieval;
-        let metrics = direction.measured(retrieval);
         // Writing to a string cannot fail.
         let _ = write!(rows, "<tr><th scope=\"row\">{}</th>", escape(name));
         for column in columns {
-            let interval = metrics.interval(column.measure);
             let (best, worse) = (column.is_best(model), column.is_worse(model));
-            rows.push_str(&cell(column.values[model], interval, best, worse));
+            rows.push_str(&cell(column.values[model], column.intervals[model], best, worse));
         }
-        let _ = write!(rows, "<td>{}</td></tr>", metrics.median_rank);
+        if let Some(medians) = medians {
+            let _ = write!(rows, "<td>{}</td>", medians(direction, model));
+        }
+        rows.push_str("</tr>");
     }
     table(&rows)
 }
@@ -74,21 +105,6 @@ pub fn transfer(comparison: &Comparison) -> String {
             let recalls = if is_best { format!("<b>{recalls}</b>") } else { recalls };
             let _ = write!(rows, "<td>{recalls}<small>rsum {:.1}</small></td>", retrieval.rsum);
         }
-        rows.push_str("</tr>");
-    }
-    table(&rows)
-}
-
-/// What is told of each direction where whatever shares a label is an answer; nothing if there are no labels.
-pub fn category(comparison: &Comparison, on: &OnDataset) -> String {
-    let titles = DIRECTIONS.iter().flat_map(|direction| {
-        by_category::METRICS
-            .map(|(name, _)| format!("{}<small>{name}</small>", escape(direction.title())))
-    });
-    let mut rows = head("", titles);
-    for (name, cells) in by_category::rows(comparison, on) {
-        let _ = write!(rows, "<tr><th scope=\"row\">{}</th>", escape(name));
-        cells.iter().for_each(|cell| rows.push_str(&format!("<td>{cell}</td>")));
         rows.push_str("</tr>");
     }
     table(&rows)
