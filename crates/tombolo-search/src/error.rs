@@ -224,6 +224,15 @@ pub enum SearchError {
         source: io::Error,
     },
 
+    /// A photo that was found, and forgotten before its vector was read.
+    #[error("{}: {photo} is in it no more", path.display())]
+    Gone {
+        /// The library.
+        path: PathBuf,
+        /// The photo.
+        photo: String,
+    },
+
     /// The segments of vectors are damaged.
     #[error("{}: {source}", path.display())]
     Vectors {
@@ -273,6 +282,7 @@ impl SearchError {
             Self::UnreadLog { .. } => {
                 "search the library once where it may be written to: that puts the log into the records"
             }
+            Self::Gone { .. } => "the library has changed meanwhile: try again",
             Self::Busy { .. } => "wait until it is done; searching works meanwhile",
             Self::Records { source, .. } => match source.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => FULL_DISK,

@@ -14,9 +14,10 @@ const MANIFEST: &str = "library.toml";
 const LOCK: &str = "library.lock";
 const RECORDS: &str = "items.sqlite";
 
-/// What an interrupted creation can leave. Vectors are not among them: they come after the manifest.
+/// What an interrupted creation can leave, in the order in which it may be removed: whoever finds no lock would make one of their
+/// own and begin anew. Vectors are not among them: they come after the manifest.
 const BEFORE_MANIFEST: [&str; 5] =
-    [LOCK, RECORDS, "items.sqlite-wal", "items.sqlite-shm", "items.sqlite-journal"];
+    [RECORDS, "items.sqlite-wal", "items.sqlite-shm", "items.sqlite-journal", LOCK];
 
 /// A segment holds at most this many rows, and at most this many bytes.
 const SEGMENT_ROWS: usize = 65_536;

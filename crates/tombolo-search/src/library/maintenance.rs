@@ -221,9 +221,15 @@ impl LibraryWriter {
     }
 
     fn remove_derived(&self, generation: u32) -> io::Result<()> {
-        match fs::remove_dir_all(self.layout().derived(generation)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
+        // A search beside this may put a file there that was not listed.
+        let mut attempts = 3;
+        loop {
+            attempts -= 1;
+            match fs::remove_dir_all(self.layout().derived(generation)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts > 0 => {}
+                other => return other,
+            }
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tombolo_vectors::{EmbeddingMatrix, Rows, ScoredRow, VectorError};
+use tombolo_vectors::{Chain, EmbeddingMatrix, F16Rows, Rows, ScoredRow, VectorError};
 
 use super::gallery::{Gallery, Live, Method};
 use super::layout::{Layout, Manifest, graph_path};
@@ -144,18 +144,22 @@ impl Library {
     /// The raw image-tower vector of a photo, `[dim]`, to search with or to map.
     ///
     /// # Errors
-    /// [`SearchError::Records`]; [`SearchError::Vectors`].
+    /// [`SearchError::Gone`]; [`SearchError::Records`]; [`SearchError::Vectors`].
     pub fn vector_of(&self, item: &Item) -> Result<Vec<f32>, SearchError> {
-        self.settled(|snapshot| {
-            // Its row may have another number by now.
-            let row = self.item(&item.id)?.map_or(item.vector_row, |item| item.vector_row);
-            let rows = snapshot.raw.rows();
-            if row >= rows.len() {
-                let (expected, found) = (row + 1, rows.len());
-                return Err(self.damaged(VectorError::Len { expected, found }));
-            }
-            Ok(rows.row_to_vec(row))
-        })
+        self.settled(|snapshot| self.vector_among(snapshot.raw.rows(), item))
+    }
+
+    /// The vector of a photo among those of all. Its row may have another number by now than the item says.
+    fn vector_among(&self, rows: &Chain<F16Rows>, item: &Item) -> Result<Vec<f32>, SearchError> {
+        let Some(Item { vector_row: row, .. }) = self.item(&item.id)? else {
+            let (path, photo) = (self.dir().to_owned(), item.path.clone());
+            return Err(SearchError::Gone { path, photo });
+        };
+        if row >= rows.len() {
+            let (expected, found) = (row + 1, rows.len());
+            return Err(self.damaged(VectorError::Len { expected, found }));
+        }
+        Ok(rows.row_to_vec(row))
     }
 
     /// The raw vector of a photo after a map, `[dim]` of the map.
@@ -179,7 +183,7 @@ impl Library {
     /// Mapped vectors of photos, rounded to halves: those that searches compare with.
     ///
     /// # Errors
-    /// As [`Library::search`].
+    /// As [`Library::search`]; [`SearchError::Gone`].
     pub fn mapped_vectors_of(
         &self,
         items: &[&Item],
@@ -188,17 +192,7 @@ impl Library {
         let options = SearchOptions { map: Some(map), ..SearchOptions::default() };
         self.settled(|snapshot| {
             let gallery = self.gallery(snapshot, &options)?;
-            let rows = gallery.rows();
-            let vector = |item: &&Item| {
-                // Its row may have another number by now.
-                let row = self.item(&item.id)?.map_or(item.vector_row, |item| item.vector_row);
-                if row >= rows.len() {
-                    let (expected, found) = (row + 1, rows.len());
-                    return Err(self.damaged(VectorError::Len { expected, found }));
-                }
-                Ok(rows.row_to_vec(row))
-            };
-            items.iter().map(vector).collect()
+            items.iter().map(|item| self.vector_among(gallery.rows(), item)).collect()
         })
     }
 

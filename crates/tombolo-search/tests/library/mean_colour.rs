@@ -79,6 +79,18 @@ pub struct Desk {
     pub encoder: MeanColour,
 }
 
+/// What a library does that nobody else writes to. A process that another test starts has all our files, the lock among them,
+/// until it is another program.
+pub fn when_free<T>(act: impl Fn() -> Result<T, SearchError>) -> Result<T, SearchError> {
+    for _ in 0..200 {
+        match act() {
+            Err(SearchError::Busy { .. }) => std::thread::sleep(Duration::from_millis(5)),
+            done => return done,
+        }
+    }
+    act()
+}
+
 impl Desk {
     pub fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), encoder: MeanColour::default() }
@@ -113,14 +125,7 @@ impl Desk {
     pub fn writer(&self) -> LibraryWriter {
         let (dir, fingerprint) = (self.library_dir(), self.encoder.fingerprint);
         let open = || LibraryWriter::open_or_create_with_segments(&dir, fingerprint, 3, 2);
-        // A process that another test starts has all our files, the lock among them, until it is another program.
-        for _ in 0..200 {
-            match open() {
-                Err(SearchError::Busy { .. }) => std::thread::sleep(Duration::from_millis(5)),
-                opened => return opened.unwrap(),
-            }
-        }
-        open().unwrap()
+        when_free(open).unwrap()
     }
 
     pub fn index(&self, names: &[&str]) -> IndexSummary {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tombolo_search::{Item, Library, LibraryWriter, Shard};
+use tombolo_search::{Item, Library, LibraryWriter, SearchError, Shard};
 
 use super::cluster::copy;
 use super::failure::Misuse;
@@ -137,13 +137,18 @@ fn export(library: &Library, out: &Path, terminal: &Terminal) -> anyhow::Result<
         let Some(end) = items.last() else { break };
         last.clone_from(&end.path);
         for item in &items {
+            let vector = match library.vector_of(item) {
+                // Forgotten since it was listed.
+                Err(SearchError::Gone { .. }) => continue,
+                vector => vector?,
+            };
             let tags = library.tags(item)?;
             writeln!(records, "{}", record(item, &tags)).with_context(cannot)?;
-            for x in library.vector_of(item)? {
+            for x in vector {
                 vectors.write_all(&half::f16::from_f32(x).to_le_bytes()).with_context(cannot)?;
             }
+            photos += 1;
         }
-        photos += items.len();
         terminal.advance(photos as u64, None);
     }
     terminal.end_bar();

@@ -130,13 +130,12 @@ fn untrained(
     (settings.text.epochs, settings.image.epochs) = (0, 0);
     settings.map.kind = MapKind::Cca;
     // It is removed in the end, so in no place where a run of the user's could be.
-    let run = std::env::temp_dir().join(format!("tombolo-untrained-{}", std::process::id()));
+    let folder = tempfile::Builder::new().prefix("tombolo-untrained-").tempdir()?;
+    let run = folder.path().join("run");
     let quiet = Terminal::new(terminal.json(), true);
     train(dataset, &run, settings, global, &quiet)?;
     let encoder = Encoder::open(&run, global, &quiet)?;
-    let measured = measure(dataset, Split::Test, &encoder, &quiet)?;
-    std::fs::remove_dir_all(&run)?;
-    Ok(measured)
+    measure(dataset, Split::Test, &encoder, &quiet)
 }
 
 fn index(

@@ -1,10 +1,10 @@
 //! The curriculum, further positives, and what is refused before anything is trained.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
-use super::{assert_fails, assert_status, command, copy_of_trained, data, parts, run, trained};
+use super::{
+    assert_fails, assert_status, copy_of_trained, data, parts, run, train_under_kills, trained,
+};
 
 const TRAIN: [&str; 4] = ["train", "csv:captions.csv", "--config", "settings.toml"];
 
@@ -70,31 +70,6 @@ fn counted_objects_decide_where_there_are_counts() {
     assert_fails(&output, 2, "group 1 of the curriculum", "counted object");
 }
 
-/// Kills a run again and again, until one is done.
-fn killed_and_resumed(dir: &Path, arguments: &[&str], out: &str) {
-    let mut kills = 0;
-    for attempt in 0..60 {
-        let resume: &[&str] = if attempt > 0 { &["--resume"] } else { &[] };
-        let all = [&TRAIN[..], arguments, &["--out", out], resume].concat();
-        let mut child = command(dir, &all);
-        let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(8 + 17 * attempt));
-        match child.try_wait().unwrap() {
-            Some(status) if status.success() => break,
-            Some(status) => panic!("attempt {attempt} failed: {status}"),
-            None => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                kills += 1;
-            }
-        }
-        if dir.join(out).exists() {
-            break;
-        }
-    }
-    assert!(kills > 0, "no run was killed");
-}
-
 #[test]
 fn a_killed_curriculum_and_stage_joint_resume_to_the_same_model() {
     let dir = data();
@@ -102,7 +77,8 @@ fn a_killed_curriculum_and_stage_joint_resume_to_the_same_model() {
     let order = ["--set", "curriculum.order=mixed", "--set", "joint.batch=8"];
     let arguments = [&stages[..], &order].concat();
     train(dir.path(), &[&arguments[..], &["--out", "whole"]].concat());
-    killed_and_resumed(dir.path(), &arguments, "killed");
+    let train = [&TRAIN[..], &arguments, &["--out", "killed"]].concat();
+    train_under_kills(dir.path(), &train, "killed");
     assert_eq!(parts(&dir.path().join("killed")), parts(&dir.path().join("whole")));
 }
 

@@ -47,6 +47,15 @@ fn ask(address: &str, stop: &AtomicBool, answered: &AtomicUsize) {
     }
 }
 
+/// Ends what asks, even where the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn server_and_index_killed_under_load_leave_the_library_whole() {
     let dir = copy_of_trained();
@@ -66,6 +75,7 @@ fn server_and_index_killed_under_load_leave_the_library_whole() {
         );
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            let _stop = Stop(&stop);
             for _ in 0..4 {
                 scope.spawn(|| ask(&server.address.clone(), &stop, &answered));
             }
@@ -80,7 +90,6 @@ fn server_and_index_killed_under_load_leave_the_library_whole() {
             }
             indexing.kill().unwrap();
             indexing.wait().unwrap();
-            stop.store(true, Ordering::Relaxed);
         });
         server.child.kill().unwrap();
         server.child.wait().unwrap();
@@ -107,7 +116,9 @@ fn a_run_that_waited_for_a_new_one_is_put_back() {
         command(dir, &train).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
     while !dir.join("model.partial/checkpoints").exists() {
-        assert!(started.elapsed() < Duration::from_secs(20) && child.try_wait().unwrap().is_none());
+        assert!(
+            started.elapsed() < Duration::from_secs(120) && child.try_wait().unwrap().is_none()
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().unwrap();
