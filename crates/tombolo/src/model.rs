@@ -129,6 +129,12 @@ impl Encoder {
         })
     }
 
+    /// Makes sure that the text tower can be loaded, and lets go of it again.
+    pub fn require_texts(&self) -> anyhow::Result<()> {
+        self.model.text_tower(&self.backbones, &mut |_| ())?;
+        Ok(())
+    }
+
     /// The image tower.
     pub fn image_tower(&self, terminal: &Terminal) -> anyhow::Result<&ImageTower> {
         self.warn(terminal);

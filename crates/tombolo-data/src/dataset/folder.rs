@@ -3,7 +3,8 @@
 //! Folders below it are read too, links are not followed, hidden files are passed over. A photo
 //! without a `.txt` stays, without captions; its split is [`Split::by_hash`] of its relative path.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -16,6 +17,8 @@ use crate::{DataError, Place};
 pub(super) fn open(folder: &Path) -> Result<Collection, DataError> {
     let mut builder = Builder::new(folder, files::stem(folder));
     let mut photos = 0;
+    // Without their endings.
+    let (mut captioned, mut captions) = (BTreeSet::new(), BTreeSet::new());
     let walk = WalkDir::new(folder).sort_by_file_name().into_iter();
     for entry in walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
         let entry = entry.map_err(|error| DataError::Read {
@@ -28,16 +31,32 @@ pub(super) fn open(folder: &Path) -> Result<Collection, DataError> {
         if is_photo(entry.path()) {
             add(&mut builder, folder, entry.path(), photos)?;
             photos += 1;
+            captioned.insert(entry.path().with_extension(""));
+        } else if entry.path().extension().is_some_and(|extension| extension == "txt") {
+            captions.insert(entry.path().with_extension(""));
         } else if let Some(reason) = not_built(entry.path()) {
             let name = entry.file_name().to_string_lossy();
             builder.skip_in(folder, format!("image {name}"), reason.to_string());
+            captioned.insert(entry.path().with_extension(""));
         }
     }
+    tell_alone(&mut builder, &captions.difference(&captioned).collect::<Vec<_>>());
     if photos == 0 {
         let expected = "photos (jpg, png, webp, gif, bmp or tiff)".into();
         return Err(DataError::NotFound { path: folder.to_owned(), expected });
     }
     builder.finish()
+}
+
+/// Texts without a photo may be captions whose photo is missing, or notes of the user's.
+fn tell_alone(builder: &mut Builder, texts: &[&PathBuf]) {
+    let Some(first) = texts.first() else { return };
+    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    let what = match texts.len() {
+        1 => format!("{name}.txt"),
+        n => format!("{n} texts, the first {name}.txt"),
+    };
+    builder.notice(what, "without a photo of that name, not read".into());
 }
 
 fn is_hidden(entry: &DirEntry) -> bool {

@@ -241,6 +241,17 @@ fn folder_pairs_photos_with_text_files() {
     assert_eq!(texts(&*data, "sub/a.PNG"), ["one", "two"]);
     assert!(texts(&*data, "1.jpg").is_empty());
     assert_eq!(split_of(&*data, "0.jpg"), Split::by_hash("0.jpg"));
+    assert!(data.warnings().is_empty());
+}
+
+#[test]
+fn captions_of_a_folder_whose_photo_is_absent_are_counted() {
+    let files = [("0.txt", "zero"), ("gone.txt", "a dog"), ("sub/lost.txt", "a cat")];
+    let folder = folder(1, &files);
+    let data = data(&spec("folder", &folder, ""));
+    let [warning] = data.warnings() else { panic!("{:?}", data.warnings()) };
+    assert_eq!(warning.what, "2 texts, the first gone.txt");
+    assert!(!warning.is_skip(), "they may be notes");
 }
 
 #[test]

@@ -61,6 +61,16 @@ pub enum CheckpointError {
         /// What this file has.
         found: String,
     },
+    /// A file that holds more than tensors, as what a training leaves behind.
+    #[error("{}: expected tensors alone, found something else at `{name}`", path.display())]
+    NotATensor {
+        /// The file.
+        path: PathBuf,
+        /// What is no tensor.
+        name: String,
+        /// Where tensors lie within it, if it is known.
+        within: Option<&'static str>,
+    },
     /// A tensor that the model needs and the file lacks.
     #[error("{}: expected a tensor `{name}`, found none of that name", path.display())]
     Missing {
@@ -120,6 +130,10 @@ impl CheckpointError {
                  re-save the weights with safetensors.torch.save_file"
                     .into(),
             ),
+            Self::NotATensor { within, .. } => {
+                let part = within.map_or_else(String::new, |key| format!("[\"{key}\"]"));
+                Some(format!("save the state_dict alone: torch.save(torch.load(FILE){part}, OTHER)"))
+            }
             Self::Missing { others, .. } if others.is_empty() => Some("the file is empty".into()),
             Self::Missing { others, .. } => Some(format!(
                 "these weights are of another model; the nearest names are {}",

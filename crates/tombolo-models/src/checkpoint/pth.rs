@@ -69,11 +69,21 @@ fn entries<'a>(
         .map(|entry| match entry {
             [Value::Text(name), Value::Tensor(tensor)] => Ok((&**name, &**tensor)),
             [Value::Text(name), _] => {
-                Err(refused(path, name, "a tensor".into(), "something else".into()))
+                let (path, name) = (path.to_path_buf(), name.to_string());
+                Err(CheckpointError::NotATensor { path, name, within: state_dict(items) })
             }
             _ => Err(malformed(path, "names as keys", "a key that is none".into())),
         })
         .collect()
+}
+
+/// The key under which a training's checkpoint has the tensors.
+fn state_dict(items: &[Value]) -> Option<&'static str> {
+    let has = |key: &&str| {
+        let mut entries = items.chunks_exact(2);
+        entries.any(|entry| is_text(&entry[0], key) && matches!(entry[1], Value::Dict(_)))
+    };
+    ["state_dict", "model", "model_state_dict"].into_iter().find(has)
 }
 
 fn legacy_form(path: &Path, bytes: &[u8]) -> Result<(Pickle, Storages), CheckpointError> {

@@ -107,6 +107,20 @@ fn code_is_refused_by_name_and_never_run() {
 }
 
 #[test]
+fn a_pickle_of_more_than_tensors_is_refused_with_what_to_save() {
+    // {"epoch": 3, "state_dict": {}}
+    let state = b"\x80\x02}(X\x05\x00\x00\x00epochK\x03X\x0a\x00\x00\x00state_dict}u.";
+    let error = read_bytes(&legacy(state, b"\x80\x02].", b"")).unwrap_err();
+    assert!(error.to_string().ends_with("found something else at `epoch`"), "{error}");
+    assert!(error.hint().unwrap().contains(r#"torch.load(FILE)["state_dict"]"#), "{error:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pytorch_model.bin");
+    fs::write(&path, b"\x80\x04}\x94.").unwrap();
+    let error = crate::checkpoint::read(&path).unwrap_err();
+    assert!(error.to_string().ends_with("found a pickle of something else"), "{error}");
+}
+
+#[test]
 fn other_instructions_are_refused_by_number() {
     // INST, OBJ, NEWOBJ, NEWOBJ_EX, EXT1, PERSID, INT, POP, DUP
     for code in [b'i', b'o', 0x81, 0x92, 0x82, b'P', b'I', b'0', b'2'] {

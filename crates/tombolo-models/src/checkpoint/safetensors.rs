@@ -213,6 +213,11 @@ pub(super) fn damaged(path: &Path, bytes: &[u8], error: &SafeTensorError) -> Che
         (SafeTensorError::MetadataIncompleteBuffer, Some(expected)) if expected > found => {
             CheckpointError::Truncated { path, expected, found }
         }
+        _ if matches!(bytes, [0x80, 0..=5, ..]) => CheckpointError::Format {
+            path,
+            expected: "a state_dict that torch.save wrote".into(),
+            found: "a pickle of something else".into(),
+        },
         _ => CheckpointError::Format {
             path,
             expected: "a safetensors file".into(),

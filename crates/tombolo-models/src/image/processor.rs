@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tombolo_data::image::{Filter, Fit, Preprocess};
 
 use crate::config::not_followed;
@@ -40,7 +41,7 @@ pub(crate) fn siglip(size: usize) -> Preprocess {
 /// # Errors
 /// If a file is malformed or asks for what is not supported.
 pub(crate) fn read(dir: &Path, default: Preprocess) -> Result<Preprocess> {
-    match find(dir)? {
+    match find::<Processor>(dir)? {
         Some((path, processor)) => processor.preprocess(&path, default),
         None => Ok(default),
     }
@@ -51,7 +52,7 @@ pub(crate) fn read(dir: &Path, default: Preprocess) -> Result<Preprocess> {
 /// # Errors
 /// If the file is malformed.
 pub(crate) fn warnings(dir: &Path) -> Result<Vec<String>> {
-    let Some((path, processor)) = find(dir)? else { return Ok(Vec::new()) };
+    let Some((path, processor)) = find::<Processor>(dir)? else { return Ok(Vec::new()) };
     // A null or a false asks for nothing.
     let asked = processor.others.iter().filter(|(_, value)| !value.is_null() && **value != false);
     let unknown = asked.filter(|(name, _)| !WITHOUT_BEARING.contains(&name.as_str()));
@@ -59,7 +60,10 @@ pub(crate) fn warnings(dir: &Path) -> Result<Vec<String>> {
 }
 
 /// The settings of a directory's image processor, and their file.
-fn find(dir: &Path) -> Result<Option<(PathBuf, Processor)>> {
+///
+/// # Errors
+/// If the file is malformed.
+pub(crate) fn find<P: DeserializeOwned>(dir: &Path) -> Result<Option<(PathBuf, P)>> {
     let path = dir.join("preprocessor_config.json");
     if path.exists() {
         return Ok(Some((path.clone(), settings::read_json(&path)?)));
@@ -68,7 +72,7 @@ fn find(dir: &Path) -> Result<Option<(PathBuf, Processor)>> {
     if !path.exists() {
         return Ok(None);
     }
-    let both: Both = settings::read_json(&path)?;
+    let both: Both<P> = settings::read_json(&path)?;
     Ok(both.image_processor.map(|processor| (path, processor)))
 }
 
@@ -93,8 +97,8 @@ const WITHOUT_BEARING: [&str; 14] = [
 
 /// `processor_config.json`: the processors of texts and of pictures.
 #[derive(Deserialize)]
-struct Both {
-    image_processor: Option<Processor>,
+struct Both<P> {
+    image_processor: Option<P>,
 }
 
 #[derive(Deserialize)]

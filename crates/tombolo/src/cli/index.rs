@@ -57,6 +57,10 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let model = model.unwrap_or_else(|| starter::DEFAULT.into());
     let encoder = Encoder::open(&model, global, terminal)?;
     let tower = TowerEncoder::new(&encoder, terminal)?;
+    if encoder.model().joint().is_some() && !library.exists() {
+        // Searches read the other half of its file: better told now than after hours.
+        encoder.require_texts()?;
+    }
     let (shard, forget_all) = (arguments.shard, arguments.forget_all);
     let options = IndexOptions { shard, forget_all, ..Default::default() };
     let paths = arguments.paths;

@@ -1,11 +1,11 @@
-//! `preprocessor_config.json` of ALIGN: EfficientNet's image processor, which first squashes and then crops, and may
+//! The image processor of ALIGN: EfficientNet's, which first squashes and then crops, and may
 //! bring bytes to the range from −1 to 1 instead of that from 0 to 1.
 
 use serde::Deserialize;
 use tombolo_data::image::{Filter, Fit, Preprocess};
 
 use crate::error::{ModelError, Result};
-use crate::settings::read_json;
+use crate::image::processor;
 use crate::zoo::Settings;
 
 /// What a picture is brought to.
@@ -13,10 +13,9 @@ use crate::zoo::Settings;
 /// # Errors
 /// If the file is malformed or asks for what is not supported.
 pub(crate) fn read(settings: &Settings) -> Result<Preprocess> {
-    let path = settings.dir.join("preprocessor_config.json");
-    let processor: Processor = match path.exists() {
-        true => read_json(&path)?,
-        false => Processor::default(),
+    let (path, processor) = match processor::find::<Processor>(&settings.dir)? {
+        Some(found) => found,
+        None => (settings.path.clone(), Processor::default()),
     };
     processor.preprocess().map_err(|reason| ModelError::Settings { path, reason })
 }

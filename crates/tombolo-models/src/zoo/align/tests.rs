@@ -66,11 +66,17 @@ fn settings_and_sizes_that_make_no_network_are_refused() {
     assert!(message.contains("vision_config.hidden_act: expected swish, found relu"), "{message}");
     let mut files = open(&folder("align"));
     let dir = tempfile::tempdir().unwrap();
-    let size = r#"{"crop_size": {"height": 1, "width": 1}}"#;
-    std::fs::write(dir.path().join("preprocessor_config.json"), size).unwrap();
     files.settings.dir = dir.path().into();
-    let message = (ALIGN.image)(&files, &Device::Cpu).err().unwrap().to_string();
-    assert!(message.contains("expected larger pictures, found 1 pixels a side"), "{message}");
+    let size = r#"{"crop_size": {"height": 1, "width": 1}}"#;
+    let both = format!(r#"{{"image_processor": {size}}}"#);
+    for (name, text) in
+        [("processor_config.json", both.as_str()), ("preprocessor_config.json", size)]
+    {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        let message = (ALIGN.image)(&files, &Device::Cpu).err().unwrap().to_string();
+        assert!(message.contains("expected larger pictures, found 1 pixels a side"), "{message}");
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+    }
 }
 
 #[test]
