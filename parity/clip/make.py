@@ -1,6 +1,6 @@
 """Golden files for CLIP in Hugging Face's layout and in open_clip's, with a vision transformer and with a ResNet.
 
-Reference: transformers 5.23.0, open_clip 3.3.0, torch 2.15.0; float32 on the CPU; seed 1.
+Reference: transformers 5.24.0, open_clip 3.3.0 with ftfy 6.3.1, torch 2.15.0; float32 on the CPU; seed 1.
 Tolerance: relative error 1e-4 (norm of the difference over norm of the expected); token ids and, but for one level of a byte,
 pictures are equal.
 
@@ -14,14 +14,18 @@ writes
                            cells [2, 17, 32] (last_hidden_state), states (last_hidden_state of the first text),
                            processed [3, 32, 32]: what CLIPImageProcessorPil makes of parity/pillow/rgb.png
     open_clip/, resnet/    open_clip_config.json, open_clip_model.safetensors, expected.safetensors (processed: open_clip's
-                           transform); resnet/ as open_clip_pytorch_model.bin; their texts are those of tiny/
+                           transform), texts.json of open_clip's own tokenizer with the vocabulary of tiny/, which cleans texts with
+                           ftfy; resnet/ as open_clip_pytorch_model.bin
 """
 
+import gzip
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
+from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode
 from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -36,6 +40,16 @@ LONGEST = 24
 WORDS = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 
 
+# What ftfy and two rounds of html.unescape take out or put right.
+UNCLEAN = [
+    "the dog\u2019s \u201cbest\u201d friend \u2018here\u2019",
+    "a dog &amp;amp; a cat &lt;b&gt; &#39;quoted&#x27; caf&eacute;",
+    "<i>kept</i> &amp; decoded",
+    "ｆｕｌｌｗｉｄｔｈ　ﾊﾝｶｸ ﬀ ﬃ ﬆ Ĳ Ǆ ŉ",
+    "ΣΊΣΥΦΟΣ \ufeffwith a mark \u2028of lines",
+]
+
+
 def tokenizer(folder):
     """As CLIP's: each byte alone and at the end of a word, then merges, then the two special tokens."""
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -45,7 +59,7 @@ def tokenizer(folder):
     learner.train_from_iterator(prose(), trainers.BpeTrainer(vocab_size=700, end_of_word_suffix="</w>", show_progress=False))
     learned = json.loads(learner.to_str())["model"]["merges"]
     merges = [tuple(pair if isinstance(pair, list) else pair.split(" ")) for pair in learned][:300]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    alphabet = list(bytes_to_unicode().values())
     pieces = alphabet + [letter + "</w>" for letter in alphabet] + ["".join(pair) for pair in merges]
     pieces = list(dict.fromkeys(pieces)) + ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
@@ -86,7 +100,18 @@ def hugging_face(folder):
         folder, pixel_values=pixels, image_embeds=out.image_embeds, text_embeds=out.text_embeds,
         logits_per_text=out.logits_per_text, cells=cells, states=states, processed=processed,
     )
-    return encoded
+
+
+def open_clips_ids(merges):
+    """What open_clip's tokenizer makes of texts: those of Hugging Face's and some that it cleans in another way."""
+    with tempfile.NamedTemporaryFile(suffix=".gz") as packed:
+        packed.write(gzip.compress(merges.read_bytes().rstrip()))
+        packed.flush()
+        tokenizer = SimpleTokenizer(packed.name, context_length=LONGEST)
+    texts = TEXTS + UNCLEAN
+    ids = tokenizer(texts).tolist()
+    # Filled up with zeros after the last token, which ends the text.
+    return texts, [row[: row.index(tokenizer.eot_token_id) + 1] for row in ids]
 
 
 def open_clip(folder, model_cfg, encoded, binary):
@@ -94,6 +119,8 @@ def open_clip(folder, model_cfg, encoded, binary):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     folder.mkdir(exist_ok=True)
+    texts, encoded = encoded
+    write_json(folder / "texts.json", [{"text": text, "ids": ids} for text, ids in zip(texts, encoded)])
     # Halves in the file, and what they are in single precision here.
     model = randomise(CLIP(**model_cfg))
     with torch.no_grad():
@@ -127,7 +154,8 @@ def open_clip(folder, model_cfg, encoded, binary):
 
 if __name__ == "__main__":
     torch.manual_seed(1)
-    encoded = hugging_face(HERE / "tiny")
+    hugging_face(HERE / "tiny")
+    encoded = open_clips_ids(HERE / "tiny/merges.txt")
     vocabulary = json.loads((HERE / "tiny/config.json").read_text())["text_config"]["vocab_size"]
     text = dict(context_length=LONGEST, vocab_size=vocabulary, width=16, heads=2, layers=2)
     vit = dict(image_size=32, layers=2, width=32, head_width=8, patch_size=8)

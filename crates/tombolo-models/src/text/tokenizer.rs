@@ -42,6 +42,12 @@ impl Tokenizer {
         Self::new(clip::read(vocabulary, merges)?, longest)
     }
 
+    /// The same, for which special tokens that are written out in a text are letters like all others.
+    pub fn without_special_words(mut self) -> Self {
+        self.inner.set_encode_special_tokens(true);
+        self
+    }
+
     /// The most tokens of a text, special ones included.
     pub fn longest(&self) -> usize {
         self.longest

@@ -11,7 +11,7 @@ use super::files::{Files, Layout};
 use super::fingerprint::fingerprint;
 use super::reading::Reader;
 use super::settings::Settings;
-use super::{ImageHalf, TextHalf};
+use super::{ImageHalf, TextHalf, open_clip};
 use crate::config::not_followed;
 use crate::error::{ModelError, Result};
 use crate::image::{Preprocessing, processor};
@@ -76,13 +76,15 @@ impl Joint {
 
     /// What the user should be told: fields of the settings that nothing here knows.
     pub fn warnings(&self) -> Vec<String> {
-        let unknown = self.settings.unknown().into_iter();
-        let unknown = unknown.map(|field| not_followed(&self.settings.path, &field));
-        let of_pictures = match self.layout {
-            // A malformed file is an error where it is read, which is not here.
-            Layout::HuggingFace => processor::warnings(&self.settings.dir).unwrap_or_default(),
-            Layout::OpenClip => Vec::new(),
+        let Settings { dir, path, .. } = &self.settings;
+        // A malformed file is an error where it is read, which is not here.
+        let (unknown, of_pictures) = match self.layout {
+            Layout::HuggingFace => {
+                (self.settings.unknown(), processor::warnings(dir).unwrap_or_default())
+            }
+            Layout::OpenClip => (open_clip::unknown(dir).unwrap_or_default(), Vec::new()),
         };
+        let unknown = unknown.iter().map(|field| not_followed(path, field));
         unknown.chain(of_pictures).collect()
     }
 
@@ -93,7 +95,7 @@ impl Joint {
     pub fn texts(&self, device: &Device) -> Result<JointTexts> {
         let architecture = self.settings.architecture;
         let context = (architecture.context)(&self.settings)?;
-        let reader = Reader::load(&self.settings.dir, context)?;
+        let reader = Reader::load(self.layout, &self.settings.dir, context)?;
         Ok(JointTexts { half: (architecture.text)(&self.files()?, device)?, reader })
     }
 

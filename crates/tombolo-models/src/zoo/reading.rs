@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, Layout, open_clip};
 use crate::error::{ModelError, Result};
 use crate::settings::read_json;
 use crate::text::Tokenizer;
@@ -21,8 +21,8 @@ pub(crate) struct Reader {
     tokenizer: Tokenizer,
     /// The length that texts are filled up to, and the token that fills them.
     padding: Option<(usize, u32)>,
-    /// Whether texts lose their punctuation and capitals first, as SigLIP's tokenizer has it.
-    bare: bool,
+    /// What is done to a text before it.
+    before: Option<fn(&str) -> String>,
 }
 
 /// `tokenizer_config.json`, as far as it is needed.
@@ -38,7 +38,7 @@ impl Reader {
     ///
     /// # Errors
     /// If there is neither, or a file is malformed.
-    pub fn load(dir: &Path, context: Context) -> Result<Self> {
+    pub fn load(layout: Layout, dir: &Path, context: Context) -> Result<Self> {
         let path = dir.join("tokenizer_config.json");
         let config: TokenizerConfig = match path.exists() {
             true => read_json(&path)?,
@@ -47,13 +47,21 @@ impl Reader {
         let limit = config.model_max_length.as_ref().and_then(serde_json::Number::as_u64);
         let limit = limit.filter(|&most| most > 0 && most < NO_LIMIT);
         let longest = limit.map_or(context.longest, |most| context.longest.min(most as usize));
-        let tokenizer = tokenizer(dir, longest)?;
+        let tokenizer = match layout {
+            Layout::OpenClip => tokenizer(dir, longest)?.without_special_words(),
+            Layout::HuggingFace => tokenizer(dir, longest)?,
+        };
         let padding = context.padded.map(|default| {
             let named = config.pad_token.as_ref().and_then(token).and_then(|t| tokenizer.id(t));
             (longest, named.unwrap_or(default))
         });
         let class = config.tokenizer_class.unwrap_or_default();
-        Ok(Self { tokenizer, padding, bare: class.starts_with("SiglipTokenizer") })
+        let before: Option<fn(&str) -> String> = match layout {
+            Layout::OpenClip => Some(open_clip::cleaned),
+            Layout::HuggingFace if class.starts_with("SiglipTokenizer") => Some(bare),
+            Layout::HuggingFace => None,
+        };
+        Ok(Self { tokenizer, padding, before })
     }
 
     /// The most tokens of a text.
@@ -66,9 +74,9 @@ impl Reader {
     /// # Errors
     /// If the tokenizer refuses the text, or makes no token of it.
     pub fn ids(&self, text: &str) -> Result<Vec<u32>> {
-        let mut ids = match self.bare {
-            true => self.tokenizer.ids(&bare(text))?,
-            false => self.tokenizer.ids(text)?,
+        let mut ids = match self.before {
+            Some(before) => self.tokenizer.ids(&before(text))?,
+            None => self.tokenizer.ids(text)?,
         };
         if let Some((length, filler)) = self.padding {
             ids.resize(length, filler);
@@ -98,7 +106,7 @@ fn token(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value["content"].as_str())
 }
 
-/// A text in lower case, without punctuation, its words one space apart.
+/// A text in lower case, without punctuation, its words one space apart, as SigLIP's tokenizer has it.
 fn bare(text: &str) -> String {
     let kept: String = text.chars().filter(|c| !PUNCTUATION.contains(*c)).collect();
     kept.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
@@ -118,7 +126,7 @@ mod tests {
     fn no_tokenizer_is_an_error_that_says_what_was_looked_for() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context { longest: 7, padded: None };
-        let error = Reader::load(folder.path(), context).err().unwrap();
+        let error = Reader::load(Layout::HuggingFace, folder.path(), context).err().unwrap();
         assert!(error.to_string().contains("tokenizer.json"), "{error}");
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tombolo_data::image::{Limits, Preprocess, decode};
 
-use super::Settings;
 use super::reading::Reader;
+use super::{Layout, Settings};
 use crate::checkpoint::safetensors;
 use crate::image::{Preprocessing, processor};
 use crate::settings::read_json;
@@ -49,7 +49,7 @@ fn token_ids_of_odd_texts_are_the_reference_s() {
         let dir = parity("reading").join(name);
         let settings = Settings::read(&dir).unwrap();
         let context = (settings.architecture.context)(&settings).unwrap();
-        let reader = Reader::load(&dir, context).unwrap();
+        let reader = Reader::load(Layout::HuggingFace, &dir, context).unwrap();
         let texts: Vec<Value> = read_json(&dir.join("texts.json")).unwrap();
         assert!(texts.len() > 10);
         for text in texts {

@@ -35,7 +35,7 @@ impl MatchingReranker {
             let (path, found) = (settings.path, architecture.model_type);
             return Err(ModelError::NotAReranker { path, found });
         }
-        let reader = Reader::load(dir, (architecture.context)(&settings)?)?;
+        let reader = Reader::load(Layout::HuggingFace, dir, (architecture.context)(&settings)?)?;
         let preprocess = (architecture.preprocess)(&settings)?;
         let files = Files::open(layout, settings)?;
         let matching = BlipMatching::load(&files, device)?;
