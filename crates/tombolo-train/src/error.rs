@@ -97,6 +97,14 @@ pub enum TrainError {
         /// What there is.
         found: usize,
     },
+    /// The data set has texts alone.
+    #[error("{dataset} has no photos: stage {stage} cannot be trained on it")]
+    NoPictures {
+        /// The data set as the user named it.
+        dataset: String,
+        /// The stage.
+        stage: &'static str,
+    },
     /// A group of the curriculum is empty.
     #[error("group {group} of the curriculum has no training pairs")]
     EmptyGroup {
@@ -165,6 +173,9 @@ impl TrainError {
             Self::StaleMap { stages, .. } => {
                 Some(format!("train the map between them: `--stages {stages}`"))
             }
+            Self::NoPictures { dataset, .. } => Some(format!(
+                "`tombolo train text {dataset} --out RUN`, and then the other stages on photos, with `--model RUN`"
+            )),
             Self::EmptyGroup { group: 3 } => Some("leave it out: `curriculum.groups=[1, 2]`".into()),
             Self::EmptyGroup { .. } => Some(
                 "groups 1 and 2 take images with one counted object, or several captions an image; \

@@ -126,6 +126,7 @@ pub fn train(
     RunDir::restore(&plan.out)?;
     plan.settings.check(&plan.stages)?;
     plan.dataset.require(Split::Train)?;
+    check_pictures(plan)?;
     check_needs(plan)?;
     check_classes(plan)?;
     previous::check(plan, &backbones.device)?;
@@ -193,6 +194,17 @@ fn check_classes(plan: &Plan<'_>) -> Result<()> {
     }
     let reason = format!("expected an image backbone of EfficientNet-Lite, found {backbone}");
     Err(TrainError::InvalidSetting { key: "map.classes".to_owned(), reason })
+}
+
+/// All stages but one need photos.
+fn check_pictures(plan: &Plan<'_>) -> Result<()> {
+    match plan.stages.iter().find(|stage| **stage != Stage::Text) {
+        Some(stage) if !plan.dataset.has_pictures() => {
+            let (dataset, stage) = (plan.dataset_name.clone(), stage.as_str());
+            Err(TrainError::NoPictures { dataset, stage })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Stage map needs both towers, and stage joint the map too: trained before it in this run, or there already.

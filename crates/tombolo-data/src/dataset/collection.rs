@@ -144,7 +144,9 @@ impl Builder {
                 let wanted = self.protocol.wants(&image.id, image.split);
                 let here = match &image.source {
                     ImageSource::File(path) => wanted && self.listings.contains(path),
-                    ImageSource::Embedded { .. } | ImageSource::Member { .. } => wanted,
+                    ImageSource::Embedded { .. }
+                    | ImageSource::Member { .. }
+                    | ImageSource::Nowhere => wanted,
                 };
                 let slot = here.then_some(self.images.len());
                 unknown.insert(Known { place, slot });
@@ -344,7 +346,7 @@ impl Builder {
         let Some(pool) = self.protocol.pool.take() else { return };
         let split = self.split_with_queries();
         let mut joined = 0;
-        for (line, name) in &pool.names {
+        for (place, name) in &pool.names {
             let file = self.locate(&pool.photos, "", name);
             let id = file.file_name().map(|name| name.to_string_lossy().into_owned());
             let id = id.unwrap_or_else(|| name.clone());
@@ -355,12 +357,11 @@ impl Builder {
             if let ImageSource::File(file) = &source
                 && !self.listings.contains(file)
             {
-                let reason = format!("line {line}: no such file: {}", source.describe());
+                let reason = format!("{place}: no such file: {}", source.describe());
                 self.skip_in(&pool.path, format!("image {id}"), reason);
                 continue;
             }
-            let place = Place::Line(*line);
-            self.known.insert(id.clone(), Known { place, slot: Some(self.images.len()) });
+            self.known.insert(id.clone(), Known { place: *place, slot: Some(self.images.len()) });
             self.images.push(ImageEntry { id, source, split, labels: Vec::new() });
             self.captions.push(Vec::new());
             joined += 1;

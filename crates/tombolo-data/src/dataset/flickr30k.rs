@@ -33,7 +33,7 @@ const IMAGE_FOLDERS: [&str; 7] = [
 /// Reads a folder: `dataset_flickr30k.json` if it is there, else the captions as first published.
 pub(super) fn open(options: &Options) -> Result<Collection, DataError> {
     let folder = &options.path;
-    let photos = Photos::below(folder, &IMAGE_FOLDERS, options.images.as_deref());
+    let photos = Photos::below(folder, &IMAGE_FOLDERS, &options.images);
     let protocol = Protocol::read(options, fine_grained::flickr, &photos)?;
     if let Some(json) = find(folder, JSON) {
         return karpathy::open(&json, &photos, protocol)?.finish();

@@ -30,7 +30,7 @@ const IMAGE_FOLDERS: [&str; 6] = [
 /// Reads a folder: `dataset_flickr8k.json` if it is there, else the token file and the split files.
 pub(super) fn open(options: &Options) -> Result<Collection, DataError> {
     let folder = &options.path;
-    let photos = Photos::below(folder, &IMAGE_FOLDERS, options.images.as_deref());
+    let photos = Photos::below(folder, &IMAGE_FOLDERS, &options.images);
     let nothing = |expected| DataError::NotFound { path: folder.clone(), expected };
     if photos.is_empty() {
         return Err(nothing(format!("a folder with {JSON} or {TOKENS}")));

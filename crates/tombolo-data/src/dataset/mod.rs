@@ -24,10 +24,12 @@ mod nuswide;
 mod open;
 mod options;
 mod photos;
+mod pool;
 mod protocol;
 mod source;
 mod split;
 mod table;
+mod texts;
 mod tokens;
 mod warning;
 mod webdataset;
@@ -120,6 +122,10 @@ pub trait Dataset {
     /// What held-out queries are ranked against.
     fn gallery(&self) -> Gallery {
         Gallery::SameSplit
+    }
+    /// Whether there is any picture; without, there are texts to learn a language from, and nothing to search.
+    fn has_pictures(&self) -> bool {
+        self.images().iter().any(|image| image.source != ImageSource::Nowhere)
     }
     /// How many objects annotators counted on an image; none where nobody did.
     fn objects(&self, _image: usize) -> Option<usize> {

@@ -7,12 +7,12 @@ use super::photos::Photos;
 use super::protocol::Protocol;
 use super::{
     Collection, Dataset, coco, csv, emoji, fine_grained, flickr8k, flickr30k, folder, jsonl,
-    karpathy, nuswide, webdataset,
+    karpathy, nuswide, texts, webdataset,
 };
 use crate::{DataError, nearest};
 
 /// How data sets are written, and what each is.
-pub const KINDS: [(&str, &str); 10] = [
+pub const KINDS: [(&str, &str); 11] = [
     ("emoji[:LANG,…]", "the embedded emoji set"),
     ("flickr8k:DIR", "Flickr8K, in Karpathy's form or as first published"),
     ("flickr30k:DIR", "Flickr30K, in Karpathy's form or as first published"),
@@ -23,16 +23,22 @@ pub const KINDS: [(&str, &str); 10] = [
     ("jsonl:FILE", "an object per line with `image` and `caption` or `captions`"),
     ("folder:DIR", "photos, each with a .txt of the same stem, a caption per line"),
     ("webdataset:GLOB", "tar shards, as in DIR/{0000..0009}.tar or DIR/*.tar"),
+    (
+        "texts:FILE",
+        "texts without photos, to train stage text alone: those of a line mean the same, with tabs between them",
+    ),
 ];
 
 /// How a data set is written, in a line: every form of [`KINDS`].
 pub const FORMS: &str = "emoji[:LANG,…], flickr8k:DIR, flickr30k:DIR, coco:DIR, nuswide:DIR[,10k], karpathy:FILE.json, \
-                         csv:FILE, jsonl:FILE, folder:DIR or webdataset:GLOB";
+                         csv:FILE, jsonl:FILE, folder:DIR, webdataset:GLOB or texts:FILE";
 
 /// [`FORMS`] and what may follow a path, for the help of commands that take a data set.
 pub const HELP: &str = "\
 emoji[:LANG,…], flickr8k:DIR, flickr30k:DIR, coco:DIR, nuswide:DIR[,10k], karpathy:FILE.json, csv:FILE, jsonl:FILE, \
-folder:DIR or webdataset:GLOB
+folder:DIR, webdataset:GLOB or texts:FILE
+
+texts:FILE has no photos, and trains stage text alone.
 
 After the path of flickr8k, flickr30k, coco and karpathy may follow:
   ,images=DIR   where the photos are (nuswide too)
@@ -52,6 +58,7 @@ const NAMES: &[&str] = &[
     "jsonl",
     "folder",
     "webdataset",
+    "texts",
 ];
 
 /// What the sets of photos with captions may be asked for.
@@ -79,6 +86,7 @@ pub fn open(spec: &str) -> Result<Box<dyn Dataset + Send + Sync>, DataError> {
         "csv" => csv::open(path("csv", rest, "csv:FILE")?)?,
         "jsonl" => jsonl::open(path("jsonl", rest, "jsonl:FILE")?)?,
         "folder" => folder::open(path("folder", rest, "folder:DIR")?)?,
+        "texts" => texts::open(path("texts", rest, "texts:FILE")?)?,
         "webdataset" => {
             path("webdataset", rest, "webdataset:GLOB")?;
             webdataset::open(rest)?
@@ -91,8 +99,10 @@ pub fn open(spec: &str) -> Result<Box<dyn Dataset + Send + Sync>, DataError> {
 }
 
 fn open_karpathy(options: &Options) -> Result<Collection, DataError> {
-    let folder = options.images.clone().unwrap_or_else(|| karpathy::default_folder(&options.path));
-    let photos = Photos::of(folder);
+    let photos = match options.images.is_empty() {
+        true => Photos::of(vec![karpathy::default_folder(&options.path)]),
+        false => Photos::of(options.images.clone()),
+    };
     let protocol = Protocol::read(options, fine_grained::whole, &photos)?;
     karpathy::open(&options.path, &photos, protocol)?.finish()
 }

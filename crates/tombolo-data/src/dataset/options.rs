@@ -15,7 +15,7 @@ pub(super) struct Options {
     /// The file or folder.
     pub path: PathBuf,
     /// Where the photos are.
-    pub images: Option<PathBuf>,
+    pub images: Vec<PathBuf>,
     /// Captions that replace those of the data set.
     pub fg: Option<PathBuf>,
     /// Names of photos that join the gallery without captions.
@@ -57,7 +57,7 @@ impl Options {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), DataError> {
         match key {
-            "images" => self.images = Some(value.into()),
+            "images" => self.images.push(value.into()),
             "fg" => self.fg = Some(value.into()),
             "pool" => self.pool = Some(value.into()),
             "10k" => self.ten_thousand = true,

@@ -13,17 +13,14 @@ pub(super) struct Photos {
 
 impl Photos {
     /// Those of `names` that are folders below `root`, unless the user says where the photos are.
-    pub fn below(root: &Path, names: &[&str], given: Option<&Path>) -> Self {
-        let folders = match given {
-            Some(given) => vec![given.to_owned()],
-            None => names.iter().map(|name| root.join(name)).filter(|dir| dir.is_dir()).collect(),
-        };
-        Self { folders, other_name: |_| None }
+    pub fn below(root: &Path, names: &[&str], given: &[PathBuf]) -> Self {
+        let usual = || names.iter().map(|name| root.join(name)).filter(|dir| dir.is_dir());
+        Self::of(if given.is_empty() { usual().collect() } else { given.to_vec() })
     }
 
-    /// One folder.
-    pub fn of(folder: PathBuf) -> Self {
-        Self { folders: vec![folder], other_name: |_| None }
+    /// Those of these folders.
+    pub fn of(folders: Vec<PathBuf>) -> Self {
+        Self { folders, other_name: |_| None }
     }
 
     /// Photos may go by another name too.

@@ -1,13 +1,11 @@
 //! Which part of a data set is measured, and with which captions: `fold=`, `fg=` and `pool=`.
 
-use std::path::{Path, PathBuf};
-
+use super::Split;
 use super::fine_grained::{FineGrained, Key};
 use super::options::Options;
 use super::photos::Photos;
-use super::{Split, files};
+use super::pool::Pool;
 use crate::DataError;
-use crate::image::is_photo;
 
 /// Images of a fold of COCO's test split.
 pub(super) const FOLD: usize = 1_000;
@@ -23,17 +21,6 @@ pub(super) struct Protocol {
     pub fold: Option<usize>,
     /// Images of the test split seen so far, whether there or not.
     seen: usize,
-}
-
-/// Photos without captions that make a gallery larger.
-#[derive(Debug)]
-pub(super) struct Pool {
-    /// The list.
-    pub path: PathBuf,
-    /// File names with their lines.
-    pub names: Vec<(u64, String)>,
-    /// Where they are looked for.
-    pub photos: Photos,
 }
 
 impl Protocol {
@@ -94,26 +81,4 @@ impl Protocol {
             _ => Ok(()),
         }
     }
-}
-
-impl Pool {
-    fn read(path: &Path, photos: &Photos) -> Result<Self, DataError> {
-        let text = files::read_text(path)?;
-        let lines = (1..).zip(text.lines().map(str::trim));
-        let names: Vec<_> = lines
-            .filter(|(_, name)| !name.is_empty())
-            .map(|(line, name)| (line, with_extension(name)))
-            .collect();
-        if names.is_empty() {
-            let expected = "names of photos, one a line".into();
-            return Err(DataError::NotFound { path: path.to_owned(), expected });
-        }
-        Ok(Self { path: path.to_owned(), names, photos: photos.clone() })
-    }
-}
-
-/// Lists name photos with their extension or without; those of Flickr and COCO are JPEG files.
-fn with_extension(name: &str) -> String {
-    let name = name.replace('\\', "/");
-    if is_photo(Path::new(&name)) { name } else { format!("{name}.jpg") }
 }

@@ -30,6 +30,8 @@ pub enum ImageSource {
         /// How many there are.
         length: u64,
     },
+    /// There are none: texts belong together, and no picture belongs to them.
+    Nowhere,
 }
 
 impl ImageSource {
@@ -47,6 +49,10 @@ impl ImageSource {
                 let read = read_stretch(archive, *offset, *length).map(Cow::Owned);
                 read.map_err(|source| ImageError::Read { path: archive.join(name), source })
             }
+            Self::Nowhere => Err(ImageError::Read {
+                path: self.describe().into(),
+                source: io::ErrorKind::NotFound.into(),
+            }),
         }
     }
 
@@ -56,6 +62,7 @@ impl ImageSource {
             Self::File(path) => path.display().to_string(),
             Self::Embedded { name, .. } => format!("embedded {name}"),
             Self::Member { archive, name, .. } => archive.join(name).display().to_string(),
+            Self::Nowhere => "a picture of texts that have none".into(),
         }
     }
 }

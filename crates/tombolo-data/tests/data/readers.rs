@@ -255,6 +255,20 @@ fn captions_of_a_folder_whose_photo_is_absent_are_counted() {
 }
 
 #[test]
+fn texts_without_photos_are_read_a_line_a_meaning() {
+    let lines = "a dog runs\tein Hund rennt\n\n alone \n\t\na cat\tune chatte\teine Katze\n";
+    let folder = folder(0, &[("texts.tsv", lines), ("empty.tsv", "\n")]);
+    let data = data(&spec("texts", &folder, "texts.tsv"));
+    assert_eq!(data.count(Split::Train).images, 3);
+    assert_eq!(texts(&*data, "line 5"), ["a cat", "une chatte", "eine Katze"]);
+    assert_eq!(texts(&*data, "line 3"), ["alone"]);
+    assert!(!data.has_pictures() && data.warnings().is_empty());
+    assert!(data.images()[0].source.read().is_err());
+    let empty = message(&error(&spec("texts", &folder, "empty.tsv")), &folder);
+    assert!(empty.starts_with("empty.tsv: expected texts"), "{empty}");
+}
+
+#[test]
 fn what_cannot_be_opened_gets_a_hint() {
     let hint = |spec: &str| error(spec).hint().unwrap();
     assert_eq!(hint("flikr8k:there"), "did you mean `flickr8k:there`?");

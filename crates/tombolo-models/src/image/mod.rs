@@ -171,20 +171,16 @@ impl ImageBackbone {
         Ok(Self { networks, preprocessing, dim, trained: 0, middle: false, device })
     }
 
-    /// The vectors of parts of a photo in a grid of `side` × `side`, row by row, where it has one vector, in a space that texts
-    /// and pictures share; none where it has cells to look at.
+    /// The vectors of the cells of a photo, row by row, where a photo has one vector, in a space that texts and pictures share;
+    /// none where it has cells to look at.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub(crate) fn shared_windows(
-        &self,
-        picture: &[f32],
-        side: usize,
-    ) -> Result<Option<EmbeddingMatrix>> {
+    pub(crate) fn shared_windows(&self, picture: &[f32]) -> Result<Option<EmbeddingMatrix>> {
         match &self.networks[..] {
             [Network::Shared(half)] => {
                 let first = &picture[..self.preprocessing.views[0].len()];
-                Ok(Some(half.windows(first, side)?))
+                Ok(Some(half.windows(first)?))
             }
             _ => Ok(None),
         }

@@ -12,8 +12,8 @@ use crate::zoo::{JointImages, JointTexts};
 /// Texts encoded at a time.
 const TEXTS: usize = 64;
 
-/// Cells of the side of the grid in which [`ImageTower::windows`] looks at a photo.
-pub const WINDOWS: usize = 7;
+/// Windows of the side of the grid in which [`ImageTower::windows`] looks at a photo, where the network's own cells have no vectors.
+const WINDOWS: usize = 7;
 
 /// What a text is read with.
 pub(crate) enum TextReader {
@@ -119,17 +119,19 @@ impl ImageTower {
         }
     }
 
-    /// The vectors of parts of a photo, `[WINDOWS², dim]`, row by row: each as if all of the photo were like the cells
-    /// around one place. Compared with a query, they tell which part of the photo it is that matches.
+    /// The vectors of parts of a photo, row by row: each as if all of the photo were like the cells around one place. Compared
+    /// with a query, they tell which part of the photo it is that matches.
     ///
+    /// # Shapes
+    /// Returns `[side², dim]`: 7 windows a side of a tower of ours, the network's own cells of a jointly trained model.
     /// # Errors
     /// If a tensor operation fails.
     pub fn windows(&self, picture: Vec<f32>) -> Result<EmbeddingMatrix> {
         let (backbone, tower) = match &self.0 {
             Images::Trained(parts) => (&parts.0, &parts.1),
-            Images::Joint(half) => return half.windows(&picture, WINDOWS),
+            Images::Joint(half) => return half.windows(&picture),
         };
-        if let Some(windows) = backbone.shared_windows(&picture, WINDOWS)? {
+        if let Some(windows) = backbone.shared_windows(&picture)? {
             let values = rounded(&Tensor::from_slice(
                 windows.as_slice(),
                 (windows.len(), windows.dim()),

@@ -22,7 +22,7 @@ use crate::weights::Weights;
 use crate::zoo::Joint;
 
 pub(crate) use encode::TextReader;
-pub use encode::{ImageTower, TextTower, WINDOWS, id_sequences};
+pub use encode::{ImageTower, TextTower, id_sequences};
 use encode::{Images, Texts};
 
 /// The format of a run directory that this version writes and reads.

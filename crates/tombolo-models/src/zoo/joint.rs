@@ -218,11 +218,11 @@ impl JointImages {
         Ok(EmbeddingMatrix::from_rows(self.dim(), vectors)?)
     }
 
-    /// The vectors of the parts of a photo in a grid of `side` × `side`, row by row: each of the cell that lies there.
+    /// The vectors of the cells of a photo, row by row, as many rows as columns.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    pub fn windows(&self, picture: &[f32], side: usize) -> Result<EmbeddingMatrix> {
-        self.half.windows(picture, side)
+    pub fn windows(&self, picture: &[f32]) -> Result<EmbeddingMatrix> {
+        self.half.windows(picture)
     }
 }

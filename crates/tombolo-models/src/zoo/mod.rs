@@ -118,23 +118,13 @@ pub trait ImageHalf: Send + Sync {
     /// If a tensor operation fails.
     fn located(&self, pictures: &[&[f32]]) -> Result<Tensor>;
 
-    /// The vectors of the parts of a picture in a grid of `side` × `side`, row by row: each of the cell that lies there.
+    /// The vectors of the cells of a picture, row by row, as many rows as columns: of each what [`ImageHalf::located`] says.
     ///
     /// # Errors
     /// If a tensor operation fails.
-    fn windows(&self, picture: &[f32], side: usize) -> Result<EmbeddingMatrix> {
+    fn windows(&self, picture: &[f32]) -> Result<EmbeddingMatrix> {
         let located = self.located(&[picture])?.flatten_all()?.to_vec1::<f32>()?;
-        let Grid { side: own, .. } = self.grid();
-        let dim = self.dim();
-        let nearest = |place: usize| (2 * place + 1) * own / (2 * side);
-        let mut vectors = EmbeddingMatrix::new(dim)?;
-        for row in 0..side {
-            for column in 0..side {
-                let cell = nearest(row) * own + nearest(column);
-                vectors.push(&located[cell * dim..][..dim])?;
-            }
-        }
-        Ok(vectors)
+        Ok(EmbeddingMatrix::from_rows(self.dim(), located)?)
     }
 }
 

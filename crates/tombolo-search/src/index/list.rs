@@ -113,6 +113,7 @@ pub(super) fn items(list: ItemList) -> Listing {
                 modified_ns: short_hash(bytes),
                 caption: None,
             }),
+            ImageSource::Nowhere => Err(std::io::ErrorKind::NotFound.into()),
         };
         match stamp {
             Ok(stamp) => {

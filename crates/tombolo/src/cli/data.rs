@@ -47,6 +47,11 @@ fn standard(dataset: &dyn Dataset, split: Split) -> Option<usize> {
     counts.find(|count| count.split == split).map(|count| count.images)
 }
 
+/// Images of a split; texts may belong together without one.
+fn pictures(dataset: &dyn Dataset, split: Split) -> usize {
+    if dataset.has_pictures() { dataset.count(split).images } else { 0 }
+}
+
 fn samples(dataset: &dyn Dataset) -> impl Iterator<Item = usize> {
     let images = dataset.images().len();
     let step = (images / SAMPLES).max(1);
@@ -55,12 +60,12 @@ fn samples(dataset: &dyn Dataset) -> impl Iterator<Item = usize> {
 
 fn document(dataset: &dyn Dataset) -> serde_json::Value {
     let splits = Split::ALL.map(|split| {
-        let count = dataset.count(split);
+        let (images, texts) = (pictures(dataset, split), dataset.count(split).texts);
         let standard = standard(dataset, split);
-        let counts =
-            json!({ "images": count.images, "texts": count.texts, "standard_images": standard });
+        let counts = json!({ "images": images, "texts": texts, "standard_images": standard });
         (split.to_string(), counts)
     });
+    let images: usize = Split::ALL.into_iter().map(|split| pictures(dataset, split)).sum();
     let samples = samples(dataset).map(|image| {
         let entry = &dataset.images()[image];
         let texts: Vec<&str> =
@@ -71,7 +76,7 @@ fn document(dataset: &dyn Dataset) -> serde_json::Value {
         dataset.facts().iter().map(|fact| (fact.name.to_owned(), fact.value.clone().into()));
     json!({
         "dataset": dataset.name(),
-        "images": dataset.images().len(),
+        "images": images,
         "texts": dataset.texts().len(),
         "splits": serde_json::Map::from_iter(splits),
         "facts": serde_json::Map::from_iter(facts),
@@ -84,13 +89,13 @@ fn page(dataset: &dyn Dataset) -> String {
     let mut lines = vec![format!("{}\n", dataset.name())];
     lines.push(format!("  {:8} {:>8} {:>8}  {}", "split", "images", "texts", "standard"));
     for split in Split::ALL {
-        let count = dataset.count(split);
+        let (images, texts) = (pictures(dataset, split), dataset.count(split).texts);
         let standard = standard(dataset, split).map_or(String::new(), |n| format!("{n} images"));
-        let line =
-            format!("  {:8} {:>8} {:>8}  {standard}", split.as_str(), count.images, count.texts);
+        let line = format!("  {:8} {images:>8} {texts:>8}  {standard}", split.as_str());
         lines.push(line.trim_end().to_owned());
     }
-    let (images, texts) = (dataset.images().len(), dataset.texts().len());
+    let images: usize = Split::ALL.into_iter().map(|split| pictures(dataset, split)).sum();
+    let texts = dataset.texts().len();
     lines.push(format!("  {:8} {images:>8} {texts:>8}\n", "all"));
     for fact in dataset.facts() {
         lines.push(format!("  {}: {}", fact.name, fact.value));

@@ -99,7 +99,7 @@ impl Engine {
         }
     }
 
-    /// How much each part of a photo is like a mapped unit vector: cosines, [`tombolo_models::model::WINDOWS`] a row.
+    /// How much each part of a photo is like a mapped unit vector: cosines, row by row, as many rows as columns.
     pub fn windows(&self, photo: &Pixels, query: &[f32]) -> anyhow::Result<Vec<f32>> {
         let tower = self.encoder.image_tower(&self.terminal)?;
         let windows = tower.windows(tower.preprocessing().apply(photo))?;

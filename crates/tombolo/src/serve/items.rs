@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tombolo_data::dataset::ImageSource;
 use tombolo_data::image::{Limits, decode};
-use tombolo_models::model::WINDOWS;
 use tombolo_search::{Expression, Facets, Item, Term};
 use utoipa::{IntoParams, ToSchema};
 
@@ -145,8 +144,9 @@ pub async fn why(
         let least = scores.iter().copied().fold(f32::INFINITY, f32::min);
         let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let cell = |score: f32| (score - least) / (most - least).max(1e-6);
+        let side = scores.len().isqrt();
         let cells = scores.into_iter().map(cell).collect();
-        Ok(axum::Json(WhyBody { rows: WINDOWS, columns: WINDOWS, cells }))
+        Ok(axum::Json(WhyBody { rows: side, columns: side, cells }))
     })
     .await
 }

@@ -223,6 +223,31 @@ fn a_run_killed_at_any_moment_and_resumed_gives_the_same_model() {
 }
 
 #[test]
+fn each_stage_is_trained_from_data_of_its_own() {
+    let dir = data();
+    let captions = std::fs::read_to_string(dir.path().join("captions.csv")).unwrap();
+    let texts = captions.lines().skip(1).filter_map(|line| line.split(',').nth(1));
+    let texts: Vec<&str> = texts.collect();
+    let lines: Vec<String> = texts.chunks(2).map(|two| two.join("\t")).collect();
+    std::fs::write(dir.path().join("texts.tsv"), lines.join("\n")).unwrap();
+    let shown = run(dir.path(), &["data", "texts:texts.tsv", "--json"]);
+    let shown: Value = serde_json::from_str(&out(&shown)).unwrap();
+    assert_eq!((&shown["images"], &shown["texts"]), (&0.into(), &texts.len().into()));
+    let settings = ["--config", "settings.toml"];
+    let train = |stage: &[&str], place: [&str; 2]| {
+        run(dir.path(), &[&["train"], stage, &settings, &place].concat())
+    };
+    assert_status(&train(&["text", "texts:texts.tsv"], ["--out", "own"]), 0);
+    let words = std::fs::read(dir.path().join("own/text.safetensors")).unwrap();
+    assert_status(&train(&["image", "folder:photos"], ["--model", "own"]), 0);
+    assert_status(&train(&["map", "csv:captions.csv"], ["--model", "own"]), 0);
+    assert_eq!(parts(&dir.path().join("own"))[0], words, "stage text was left alone");
+    let refused = train(&["texts:texts.tsv"], ["--out", "other"]);
+    assert_fails(&refused, 2, "has no photos: stage image", "tombolo train text");
+    assert!(!dir.path().join("other.partial").exists());
+}
+
+#[test]
 fn eval_reports_every_metric_of_the_contract() {
     let arguments = ["eval", "csv:captions.csv", "--model", "model", "--split", "val", "--json"];
     let output = run(trained(), &arguments);

@@ -49,7 +49,7 @@ const IMAGE_FOLDERS: [&str; 18] = [
 /// Reads a folder; `year` asks for the official split of a release.
 pub(super) fn open(options: &Options) -> Result<Collection, DataError> {
     let folder = &options.path;
-    let photos = Photos::below(folder, &IMAGE_FOLDERS, options.images.as_deref());
+    let photos = Photos::below(folder, &IMAGE_FOLDERS, &options.images);
     let photos = photos.or_named(name_of_2017);
     let protocol = Protocol::read(options, fine_grained::coco, &photos)?;
     let mut builder = match (find(folder, JSON), options.year) {

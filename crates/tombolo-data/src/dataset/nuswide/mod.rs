@@ -41,7 +41,7 @@ struct Photo {
 
 /// Reads a folder.
 pub(super) fn open(options: &Options) -> Result<Collection, DataError> {
-    let photos = Photos::below(&options.path, &IMAGE_FOLDERS, options.images.as_deref());
+    let photos = Photos::below(&options.path, &IMAGE_FOLDERS, &options.images);
     let protocol = Protocol::read(options, fine_grained::whole, &photos)?;
     let mut lists = lists::read(&options.path)?;
     let name = if options.ten_thousand { "nuswide-10k" } else { "nuswide" };
