@@ -177,9 +177,11 @@ fn sections(model: &Model) -> [(&'static str, &Others); 3] {
 fn check(model: &Model) -> Result<(), String> {
     for (section, others) in sections(model) {
         for (_, field, default) in OTHER_NETWORKS.iter().filter(|(of, _, _)| *of == section) {
-            // A null asks for nothing.
-            let found = others.get(*field).filter(|found| !found.is_null());
-            if let Some(found) = found.filter(|found| found.to_string() != *default) {
+            let as_by_default = |found: &&Value| {
+                found.is_null()
+                    || serde_json::from_str(default).is_ok_and(|value: Value| **found == value)
+            };
+            if let Some(found) = others.get(*field).filter(|found| !as_by_default(found)) {
                 let field = format!("model_cfg.{section}.{field}");
                 return Err(format!("{field}: expected {default}, found {found}"));
             }
