@@ -11,6 +11,8 @@ class Row:
     # The row whose other parts it keeps when only some stages are trained.
     start: str | None = None
     stages: tuple = ("text", "image", "map")
+    # A recipe of other people's, in whose settings those above are changed.
+    preset: str | None = None
     # The runs, each a row and a seed, that it sums the similarities of.
     ensemble: tuple = ()
     # A place on the horizontal axis of its group's plot, and the curve that it is on.
@@ -88,6 +90,7 @@ GROUPS = [
               Row("ensemble", "mean of the similarities of three defaults, seeds 0, 1 and 2", ensemble=THREE_DEFAULTS),
               Row("best", "mean of the similarities of the three defaults and of the two that are fine-tuned", ensemble=(*THREE_DEFAULTS, ("fine-tuned-lite2", 0), ("fine-tuned-both", 0))),
               Row("frozen", "frozen features, the default's map", FROZEN),
+              Row("vse", "VSE++ (`--preset vse++`): words from scratch in a GRU, the hardest negatives, on the default's features of photos", stages=JOINT, preset="vse++"),
               Row("frozen-cca", "frozen features, map `cca`", [*FROZEN, "map.kind=cca"]),
               Row("frozen-cca-lite2", "the same with less read: `efficientnet-lite2`, the last layer of all-MiniLM-L6-v2, 512 dimensions, regularisation 1",
                   CLOSED_LITE2),

@@ -87,9 +87,10 @@ class Bench:
         folder = self.folder(row.name, seed)
         print(f"{row.name}, seed {seed}", file=sys.stderr, flush=True)
         start = ["--model", self.folder(row.start, seed)] if row.start else []
+        preset = ["--preset", row.preset] if row.preset else []
         settings = [part for setting in row.settings for part in ("--set", setting)]
         command = [self.tombolo, "train", f"flickr8k:{self.flickr8k}", "--out", folder, "--stages", ",".join(row.stages),
-                   "--seed", str(seed), "--quiet", "--resume", *start, *settings]
+                   "--seed", str(seed), "--quiet", "--resume", *start, *preset, *settings]
         if folder.exists():  # Trained, and cut off before its result was written; or with other settings.
             shutil.rmtree(folder)
         started, cached = processor_seconds(), features_size()

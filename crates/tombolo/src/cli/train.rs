@@ -109,6 +109,9 @@ fn tell(
     } else if let Some(validation) = &outcome.validation {
         terminal.result(&report::table(validation))?;
         let trained = Model::open(&outcome.dir)?;
+        if let Some(groups) = report::group_table(trained.file()) {
+            terminal.result(&format!("\n{groups}"))?;
+        }
         model::caveats(trained.file()).for_each(|caveat| terminal.note(caveat));
     }
     let maps = [Stage::Map, Stage::Joint].iter().any(|stage| stages.contains(stage));

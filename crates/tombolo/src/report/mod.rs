@@ -4,6 +4,7 @@ mod chart;
 pub mod comparison;
 mod curves;
 mod examples;
+mod groups;
 mod markup;
 mod page;
 mod parts;
@@ -12,7 +13,6 @@ mod table;
 pub mod thumbnail;
 mod vectors;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -20,12 +20,18 @@ use anyhow::Context;
 use tombolo_data::dataset::{Dataset, Split};
 use tombolo_models::backbones::Backbones;
 use tombolo_models::checkpoint::write_atomically;
-use tombolo_models::model::Model;
+use tombolo_models::model::{Model, ModelFile};
 use tombolo_train::run::PlanFile;
 
 pub use markup::counted;
 use page::{Page, Recalls};
 pub use table::{category_table, perturbation_table, table};
+
+/// How the model does on each group of the curriculum, as a table for the terminal; none if it was trained without.
+pub fn group_table(file: &ModelFile) -> Option<String> {
+    let groups = groups::measured(&file.metrics);
+    (!groups.is_empty()).then(|| groups::table(&groups))
+}
 
 /// Writes `report.html` into a run directory: what was trained, how it went, what it finds. Without a map
 /// there is nothing that it could find, and only parts and curves are told.
@@ -43,7 +49,8 @@ pub fn write(dir: &Path, dataset: &dyn Dataset, backbones: &Backbones) -> anyhow
         summary: summary(dataset, plan.as_ref()),
         parts: parts::describe(&model, plan.as_ref())?,
         curves,
-        recalls: joined.then(|| recalls(&model.file().metrics)).flatten(),
+        recalls: joined.then(|| Recalls::of("val", &model.file().metrics)).flatten(),
+        groups: groups::measured(&model.file().metrics),
         samples: if joined { samples::draw(&model, dataset, backbones)? } else { None },
         notes: crate::model::caveats(model.file()).map(str::to_owned).collect(),
         credits: credits(dataset),
@@ -62,7 +69,8 @@ fn summary(dataset: &dyn Dataset, plan: Option<&PlanFile>) -> String {
     let counts = counts.into_iter().filter_map(|(split, purpose)| {
         let count = dataset.count(split);
         let (images, texts) = (counted(count.images, "image"), counted(count.texts, "text"));
-        (count.images > 0).then(|| format!("{images} and {texts} {purpose}"))
+        let images = if dataset.has_pictures() { format!("{images} and ") } else { String::new() };
+        (count.images > 0).then(|| format!("{images}{texts} {purpose}"))
     });
     let counts = counts.collect::<Vec<_>>().join(", ");
     match plan {
@@ -74,15 +82,6 @@ fn summary(dataset: &dyn Dataset, plan: Option<&PlanFile>) -> String {
     }
 }
 
-fn recalls(metrics: &BTreeMap<String, f64>) -> Option<Recalls> {
-    let side = |side: &str| {
-        let [one, five, ten] =
-            [1, 5, 10].map(|k| metrics.get(&format!("val.{side}.recall@{k}")).copied());
-        Some([one?, five?, ten?])
-    };
-    Some(Recalls { image_to_text: side("image_to_text")?, text_to_image: side("text_to_image")? })
-}
-
 fn credits(dataset: &dyn Dataset) -> Vec<String> {
     let credits = dataset.facts().iter().filter(|fact| fact.name == "credit");
     credits.map(|fact| fact.value.clone()).collect()
@@ -92,18 +91,6 @@ fn credits(dataset: &dyn Dataset) -> Vec<String> {
 mod tests {
     use super::*;
     use tombolo_data::dataset::emoji;
-
-    #[test]
-    fn the_names_of_recalls_are_those_that_training_records() {
-        let names = ["image_to_text", "text_to_image"];
-        let mut metrics: BTreeMap<String, f64> = names
-            .iter()
-            .flat_map(|side| [1, 5, 10].map(|k| (format!("val.{side}.recall@{k}"), f64::from(k))))
-            .collect();
-        assert_eq!(recalls(&metrics).unwrap().text_to_image, [1.0, 5.0, 10.0]);
-        metrics.remove("val.text_to_image.recall@5");
-        assert!(recalls(&metrics).is_none());
-    }
 
     #[test]
     fn emoji_are_credited_and_counted() {

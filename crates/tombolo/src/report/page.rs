@@ -1,10 +1,12 @@
 //! The report as one HTML page that needs nothing but itself.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::chart::Chart;
 use super::curves::{Curve, smooth, thin};
 use super::examples;
+use super::groups::{self, OfGroup};
 use super::markup::{counted, escape};
 use super::samples::Samples;
 
@@ -22,6 +24,8 @@ pub struct Page {
     pub curves: Vec<Curve>,
     /// What the map reached on the validation split.
     pub recalls: Option<Recalls>,
+    /// What it reached on each group of the curriculum.
+    pub groups: Vec<OfGroup>,
     /// What the model finds.
     pub samples: Option<Samples>,
     /// What whoever reads the numbers should know.
@@ -72,6 +76,9 @@ impl Page {
         if let Some(recalls) = &self.recalls {
             body.push_str(&recalls.section());
         }
+        if !self.groups.is_empty() {
+            body.push_str(&groups::section(&self.groups));
+        }
         body.push_str(&self.stages());
         if let Some(samples) = &self.samples {
             body.push_str(&examples::sections(samples));
@@ -103,6 +110,23 @@ impl Page {
 }
 
 impl Recalls {
+    /// What `model.toml` records of some queries, such as `val`; none if it does not.
+    pub fn of(queries: &str, metrics: &BTreeMap<String, f64>) -> Option<Self> {
+        let side = |side: &str| {
+            let [one, five, ten] =
+                [1, 5, 10].map(|k| metrics.get(&format!("{queries}.{side}.recall@{k}")).copied());
+            Some([one?, five?, ten?])
+        };
+        let (image_to_text, text_to_image) = (side("image_to_text")?, side("text_to_image")?);
+        Some(Self { image_to_text, text_to_image })
+    }
+
+    /// All six in percent.
+    pub fn percents(&self) -> impl Iterator<Item = String> {
+        let all = self.image_to_text.into_iter().chain(self.text_to_image);
+        all.map(|recall| format!("{:.1}", 100.0 * recall))
+    }
+
     fn section(&self) -> String {
         let rows = [("image → text", self.image_to_text), ("text → image", self.text_to_image)];
         let mut table = String::from("<tr><td></td>");

@@ -51,6 +51,7 @@ fn page() -> Page {
         ],
         curves: vec![curve("text", 5_000)],
         recalls: Some(Recalls { image_to_text: [0.25, 0.5, 0.75], text_to_image: [0.1, 0.2, 1.0] }),
+        groups: Vec::new(),
         samples: Some(samples()),
         notes: vec![HOSTILE.to_owned()],
         credits: vec!["Pictures: CC-BY 4.0".to_owned()],
@@ -60,6 +61,18 @@ fn page() -> Page {
 /// Every tag of the page with its attributes; text between tags is left out.
 fn tags(html: &str) -> Vec<&str> {
     html.split('<').skip(1).filter_map(|rest| Some(rest.split_once('>')?.0)).collect()
+}
+
+#[test]
+fn the_names_of_recalls_are_those_that_training_records() {
+    let names = ["image_to_text", "text_to_image"];
+    let mut metrics: BTreeMap<String, f64> = names
+        .iter()
+        .flat_map(|side| [1, 5, 10].map(|k| (format!("val.{side}.recall@{k}"), f64::from(k))))
+        .collect();
+    assert_eq!(Recalls::of("val", &metrics).unwrap().text_to_image, [1.0, 5.0, 10.0]);
+    metrics.remove("val.text_to_image.recall@5");
+    assert!(Recalls::of("val", &metrics).is_none());
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn cells(direction: &str, metrics: &DirectionMetrics) -> [String; TITLES.len()] 
 }
 
 /// Columns as wide as their widest cell: the first flush left, the rest flush right.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
     });
