@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rayon::prelude::*;
 use tombolo_data::dataset::ImageSource;
-use tombolo_data::image::{Loader, LoaderConfig};
+use tombolo_data::image::{Loader, LoaderConfig, Pixels};
 use tombolo_models::model::Model;
 use tombolo_models::rerank::{Measure, ReadText, Reranker};
 use tombolo_models::zoo::Joint;
@@ -93,34 +94,35 @@ impl Judge {
     }
 
     /// The score of each photo and each of its texts; none for a photo that cannot be read, which is
-    /// named.
+    /// named. `seen`: what is looked at of a photo, by its case's place.
     ///
     /// # Errors
     /// If the tokenizer refuses a text, or the network fails.
     pub fn judge(
         &self,
         texts: &[&str],
-        cases: Vec<Case>,
+        (cases, seen): (Vec<Case>, &(dyn Fn(usize, Pixels) -> Pixels + Sync)),
         terminal: &Terminal,
     ) -> anyhow::Result<Vec<Option<Vec<f32>>>> {
         let read = self.reranker.read(texts)?;
         let (photos, wanted): (Vec<_>, Vec<_>) =
             cases.into_iter().map(|case| (case.photo, case.texts)).unzip();
-        let preprocessing = self.reranker.preprocessing().clone();
+        let preprocessing = self.reranker.preprocessing();
         let config = LoaderConfig { ahead: 2 * PHOTOS, ..LoaderConfig::default() };
         let total = photos.len();
-        let mut pictures =
-            Loader::new(photos, config, move |decoded| preprocessing.apply(&decoded.pixels));
+        let mut pictures = Loader::new(photos, config, |decoded| decoded.pixels);
         let mut found = vec![None; total];
         terminal.begin("matching", Some(total as u64));
         while pictures.len() > 0 {
-            let mut batch: Vec<(usize, Vec<f32>)> = Vec::with_capacity(PHOTOS);
+            let mut photos: Vec<(usize, Pixels)> = Vec::with_capacity(PHOTOS);
             for (place, picture) in pictures.by_ref().take(PHOTOS) {
                 match picture {
-                    Ok(picture) => batch.push((place, picture)),
+                    Ok(picture) => photos.push((place, picture)),
                     Err(error) => terminal.skipped(&error.to_string()),
                 }
             }
+            let prepared = |(place, photo)| (place, preprocessing.apply(&seen(place, photo)));
+            let batch: Vec<(usize, Vec<f32>)> = photos.into_par_iter().map(prepared).collect();
             let of =
                 |place: usize| wanted[place].iter().map(|&text| &read[text]).collect::<Vec<_>>();
             let cases: Vec<(&[f32], Vec<&ReadText>)> =
@@ -150,7 +152,7 @@ impl Judge {
     ) -> anyhow::Result<Vec<(T, Option<f32>)>> {
         let cases =
             hits.iter().take(self.top).map(|hit| Case { photo: photo(hit), texts: vec![0] });
-        let found = self.judge(&[text], cases.collect(), terminal)?;
+        let found = self.judge(&[text], (cases.collect(), &|_, photo| photo), terminal)?;
         let scores = hits
             .iter()
             .zip(found)

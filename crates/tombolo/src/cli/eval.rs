@@ -36,7 +36,7 @@ pub struct Arguments {
     split: Split,
     /// Measure again with inputs perturbed: all, texts, images (at strength 3), images@5, images@all, or names such as
     /// char_swap,blur@5 (strengths 1 to 5)
-    #[arg(long, env = "TOMBOLO_PERTURB", value_name = "all|NAME,…", conflicts_with = "rerank")]
+    #[arg(long, env = "TOMBOLO_PERTURB", value_name = "all|NAME,…")]
     perturb: Option<Perturbations>,
     /// Of the perturbations, and of the tests between models
     #[arg(long, env = "TOMBOLO_SEED", default_value_t = 0, value_name = "N")]

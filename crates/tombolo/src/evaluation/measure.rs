@@ -11,7 +11,7 @@ use tombolo_eval::{BothRankings, EvalError, Retrieval, Worth};
 
 use super::Vectors;
 use super::perturb::{Perturbed, Subject};
-use super::rerank::reranked;
+use super::rerank::Shown;
 use crate::cli::Terminal;
 use crate::model::{self, Encoder};
 use crate::rerank::Judge;
@@ -92,7 +92,8 @@ pub fn evaluate(
     let (mut measured, mut rankings) = ranked(&vectors)?;
     if let Some(judge) = &protocol.judge {
         let started = Instant::now();
-        rankings = reranked(&vectors, dataset, (&rankings, judge), terminal)?;
+        let shown = Shown::new(dataset, &vectors);
+        rankings = shown.reranked(&vectors.gallery(), (&rankings, judge), terminal)?;
         measured.retrieval = rankings.retrieval()?;
         measured.seconds[2] += started.elapsed().as_secs_f64();
     }
@@ -101,7 +102,8 @@ pub fn evaluate(
         Some(labels) => Some(ByCategory::new(vectors.gallery().category(&labels)?)?),
         None => None,
     };
-    let subject = Subject { dataset, vectors: &vectors, encoder, terminal };
+    let judge = protocol.judge.as_deref();
+    let subject = Subject { dataset, vectors: &vectors, encoder, judge, terminal };
     let perturbations = protocol
         .perturbations
         .iter()

@@ -4,13 +4,17 @@ use anyhow::Context;
 use rayon::prelude::*;
 use tombolo_data::dataset::Dataset;
 use tombolo_data::image::{Loader, LoaderConfig, Pixels};
-use tombolo_data::perturbation::{ImagePerturbation, Perturbation, TextPerturbation};
-use tombolo_eval::Retrieval;
+use tombolo_data::perturbation::{
+    ImagePerturbation, Perturbation, PerturbedTexts, TextPerturbation,
+};
+use tombolo_eval::{Gallery, Retrieval};
 use tombolo_vectors::EmbeddingMatrix;
 
 use super::Vectors;
+use super::rerank::Shown;
 use crate::cli::Terminal;
 use crate::model::{Encoder, PHOTOS};
+use crate::rerank::Judge;
 
 /// What a perturbation made of a model's retrieval.
 pub struct Perturbed {
@@ -36,6 +40,8 @@ pub struct Subject<'a> {
     pub dataset: &'a dyn Dataset,
     pub vectors: &'a Vectors,
     pub encoder: &'a Encoder,
+    /// What orders the best of each query anew.
+    pub judge: Option<&'a Judge>,
     pub terminal: &'a Terminal,
 }
 
@@ -47,31 +53,39 @@ impl Subject<'_> {
     pub fn perturbed(&self, perturbation: Perturbation, seed: u64) -> anyhow::Result<Perturbed> {
         let vectors = self.vectors;
         let (retrieval, changed, of) = match perturbation {
-            Perturbation::Text(text) => {
-                let (texts, changed) = self.texts(text, seed)?;
+            Perturbation::Text(perturbation) => {
+                let perturbed = self.texts(perturbation, seed);
+                let words: Vec<&str> = perturbed.texts.iter().map(String::as_str).collect();
+                let texts = self.encoder.texts(&words, self.terminal)?;
                 let gallery = vectors.gallery_of(&vectors.images, &texts);
-                (gallery.retrieval()?, changed, texts.len())
+                let shown = Shown { texts: words, ..Shown::new(self.dataset, vectors) };
+                (self.retrieval(&gallery, &shown)?, perturbed.changed, texts.len())
             }
-            Perturbation::Image(image) => {
-                let (images, changed) = self.images(image, seed)?;
+            Perturbation::Image(perturbation) => {
+                let (images, changed) = self.images(perturbation, seed)?;
                 let gallery = vectors.gallery_of(&images, &vectors.texts);
-                (gallery.retrieval()?, changed, images.len())
+                let perturbation = Some((perturbation, seed));
+                let shown = Shown { perturbation, ..Shown::new(self.dataset, vectors) };
+                (self.retrieval(&gallery, &shown)?, changed, images.len())
             }
         };
         Ok(Perturbed { perturbation, retrieval, changed, of })
     }
 
-    fn texts(
-        &self,
-        perturbation: TextPerturbation,
-        seed: u64,
-    ) -> anyhow::Result<(EmbeddingMatrix, usize)> {
+    fn retrieval(&self, gallery: &Gallery<'_>, shown: &Shown<'_>) -> anyhow::Result<Retrieval> {
+        let first = gallery.rankings()?;
+        let rankings = match self.judge {
+            Some(judge) => shown.reranked(gallery, (&first, judge), self.terminal)?,
+            None => first,
+        };
+        Ok(rankings.retrieval()?)
+    }
+
+    fn texts(&self, perturbation: TextPerturbation, seed: u64) -> PerturbedTexts {
         let texts = self.vectors.text_indices.iter();
         let texts: Vec<(usize, &str)> =
             texts.map(|&text| (text, self.dataset.texts()[text].text.as_str())).collect();
-        let perturbed = perturbation.apply_to_all(&texts, seed);
-        let words: Vec<&str> = perturbed.texts.iter().map(String::as_str).collect();
-        Ok((self.encoder.texts(&words, self.terminal)?, perturbed.changed))
+        perturbation.apply_to_all(&texts, seed)
     }
 
     fn images(

@@ -109,9 +109,16 @@ fn eval_ranks_the_best_of_each_query_by_the_judge() {
     for direction in ["text_to_image", "image_to_text"] {
         assert_eq!(one[direction]["mean_rank"], plain[direction]["mean_rank"]);
     }
-    let output = run(
-        dir.path(),
-        &["eval", "csv:captions.csv", "--model", "model", "--rerank", "blip", "--perturb", "all"],
-    );
-    assert_status(&output, 2);
+    // What is perturbed is judged as it was perturbed: colours that are turned do not matter to one candidate, and do to three.
+    let perturbed = |top: &str| {
+        let flags = ["--rerank", "blip", "--rerank-top", top, "--perturb", "char_swap,color@5"];
+        eval(&flags)["perturbations"].clone()
+    };
+    let (plain, one, three) =
+        (eval(&["--perturb", "char_swap,color@5"]), perturbed("1"), perturbed("3"));
+    for name in ["char_swap", "color@5"] {
+        let rank = |of: &Value| of[name]["text_to_image"]["mean_rank"].clone();
+        assert_eq!(rank(&one), rank(&plain["perturbations"]), "{name}");
+        assert_ne!(three[name]["text_to_image"], one[name]["text_to_image"], "{name}");
+    }
 }
