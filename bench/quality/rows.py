@@ -195,7 +195,8 @@ GROUPS = [
         tower("views", "image: and mirror images, crops and other colours", "image", [VIEWS]),
         tower("views-alone", "image: these views without other photos", "image", [VIEWS, "image.neighbours=0"]),
     ]),
-    Group("pairs", "How many pairs the map needs", "On the towers of the small recipe, which never saw a pair.", [
+    Group("pairs", "How many pairs the map needs", "On the towers of the small recipe. Stage image takes photos for alike whose captions lie together, so its tower has seen which captions the training photos have, if no pair of a text and a photo; "
+          "without these two stages the map does as well (`small-frozen` above). Regularisation of closed forms is chosen on all of val, whatever the number of pairs.", [
         *[another_map(f"pairs-{kind}-{n}", f"{n:,} pairs, `{kind}`", [f"map.kind={kind}", f"map.pairs={n}"], at=n, curve=kind)
           for kind in ("mlp", "cca") for n in PAIRS],
     ], axis="pairs"),

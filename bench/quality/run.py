@@ -43,11 +43,12 @@ class Results:
     def of(self, row, seed):
         """The result of a row, if there is one with the row's settings of today."""
         result = self.known.get(row.name, {}).get(str(seed))
-        return result if result and result["settings"] == row.settings else None
+        return result if result and [result["settings"], result.get("preset")] == [row.settings, row.preset] else None
 
     def add(self, row, seed, result):
         self.read()  # Another run may have added some meanwhile.
-        self.known.setdefault(row.name, {})[str(seed)] = {"settings": row.settings, **result}
+        preset = {"preset": row.preset} if row.preset else {}
+        self.known.setdefault(row.name, {})[str(seed)] = {"settings": row.settings, **preset, **result}
         self.path.write_text("{\n" + ",\n".join(self.lines()) + "\n}\n")
 
     def lines(self):

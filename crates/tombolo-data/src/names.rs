@@ -10,7 +10,8 @@ pub fn nearest<'a>(
     likeness: f64,
 ) -> Option<&'a str> {
     let alike = |known: &str| match strsim::damerau_levenshtein(known, name) {
-        ..=1 => 1.0,
+        0 => 2.0,
+        1 => 1.0,
         _ => strsim::jaro_winkler(known, name),
     };
     let scored = known.into_iter().map(|known| (alike(known), known));
@@ -29,5 +30,6 @@ mod tests {
         assert_eq!(nearest("flikr8k", known, 0.9), Some("flickr8k"));
         assert_eq!(nearest("photographs", known, 0.7), None);
         assert_eq!(nearest("csv", [], 0.0), None);
+        assert_eq!(nearest("lite1", ["lite0", "lite1", "lite2"], 0.9), Some("lite1"));
     }
 }

@@ -44,11 +44,6 @@ impl Measure {
             Self::FirstRank => ranks[0] as f64,
         }
     }
-
-    /// Whether more of it is better.
-    pub fn more_is_better(self) -> bool {
-        self != Self::FirstRank
-    }
 }
 
 impl fmt::Display for Measure {

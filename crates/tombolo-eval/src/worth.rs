@@ -66,7 +66,7 @@ impl Worth {
     /// The measure of each query that has a relevant item, in order.
     ///
     /// # Panics
-    /// If it is none that `tombolo eval` reports.
+    /// If it has another K than `tombolo eval` reports. `true_recall@1` is called `recall@1` here, which it is.
     pub fn values(&self, measure: Measure) -> Vec<f64> {
         let place = MEASURES.iter().position(|&other| other == measure);
         let place = place.expect("a measure that metrics are made of");

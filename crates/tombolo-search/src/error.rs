@@ -224,9 +224,9 @@ pub enum SearchError {
         source: io::Error,
     },
 
-    /// A photo that was found, and forgotten before its vector was read.
-    #[error("{}: {photo} is in it no more", path.display())]
-    Gone {
+    /// A photo that was found, and forgotten or encoded anew before its vector was read.
+    #[error("{}: {photo} has changed while it was read", path.display())]
+    Changed {
         /// The library.
         path: PathBuf,
         /// The photo.
@@ -282,7 +282,7 @@ impl SearchError {
             Self::UnreadLog { .. } => {
                 "search the library once where it may be written to: that puts the log into the records"
             }
-            Self::Gone { .. } => "the library has changed meanwhile: try again",
+            Self::Changed { .. } => "the library is being written to: try again",
             Self::Busy { .. } => "wait until it is done; searching works meanwhile",
             Self::Records { source, .. } => match source.sqlite_error_code() {
                 Some(ErrorCode::DiskFull) => FULL_DISK,

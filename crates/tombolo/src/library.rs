@@ -119,11 +119,12 @@ pub fn remember_model(library: &Path, model: &Path) -> anyhow::Result<()> {
 
 /// Removes a library with what it remembers, and nothing else that lies in its folder.
 pub fn remove(library: &Path) -> anyhow::Result<()> {
-    LibraryWriter::remove(library)?;
+    // First: without the rest, the folder would be one of a user's own files.
     match std::fs::remove_file(library.join(MODEL_FILE)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
     }
+    Ok(LibraryWriter::remove(library)?)
 }
 
 /// A library that is there to search, and the model that it was last filled with.

@@ -43,11 +43,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
 
 /// Reads a text file whole; bytes that are not UTF-8 become U+FFFD rather than an error.
 pub(super) fn read_text(path: &Path) -> Result<String, DataError> {
-    let text = String::from_utf8_lossy(&read(path)?).into_owned();
-    Ok(match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    })
+    Ok(text(&read(path)?))
+}
+
+/// A file's bytes as text; those that are not UTF-8 become U+FFFD.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
 }
 
 /// Reads a text file whole that must be in UTF-8: what a spreadsheet writes is often not.

@@ -4,7 +4,7 @@
 //! without a `.txt` stays, without captions; its split is [`Split::by_hash`] of its relative path.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -40,7 +40,9 @@ pub(super) fn open(folder: &Path) -> Result<Collection, DataError> {
             captioned.insert(entry.path().with_extension(""));
         }
     }
-    tell_alone(&mut builder, &captions.difference(&captioned).collect::<Vec<_>>());
+    let alone =
+        captions.difference(&captioned).map(|path| path.strip_prefix(folder).unwrap_or(path));
+    tell_alone(&mut builder, &alone.collect::<Vec<_>>());
     if photos == 0 {
         let expected = "photos (jpg, png, webp, gif, bmp or tiff)".into();
         return Err(DataError::NotFound { path: folder.to_owned(), expected });
@@ -49,9 +51,9 @@ pub(super) fn open(folder: &Path) -> Result<Collection, DataError> {
 }
 
 /// Texts without a photo may be captions whose photo is missing, or notes of the user's.
-fn tell_alone(builder: &mut Builder, texts: &[&PathBuf]) {
+fn tell_alone(builder: &mut Builder, texts: &[&Path]) {
     let Some(first) = texts.first() else { return };
-    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    let name = first.display();
     let what = match texts.len() {
         1 => format!("{name}.txt"),
         n => format!("{n} texts, the first {name}.txt"),

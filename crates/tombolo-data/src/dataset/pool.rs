@@ -37,7 +37,7 @@ impl Pool {
                 (0..).map(Place::Entry).zip(names).collect()
             }
             false => {
-                let text = files::read_text(path)?;
+                let text = files::text(&bytes);
                 (1..).map(Place::Line).zip(text.lines().map(str::to_owned)).collect()
             }
         };
@@ -59,7 +59,7 @@ fn with_extension(name: &str) -> String {
 }
 
 /// The strings of a `.npy` file: a header that says `'<U16'`, say, and then sixteen characters of four bytes each for a string,
-/// filled up with zeros (`numpy/lib/format.py`). None if it is of another type.
+/// filled up with zeros (`numpy/lib/format.py`). None if it is of another type or shape, or not whole.
 fn strings(bytes: &[u8]) -> Option<Vec<String>> {
     let version = *bytes.get(NUMPY.len())?;
     let start = NUMPY.len() + 2;
@@ -72,6 +72,11 @@ fn strings(bytes: &[u8]) -> Option<Vec<String>> {
     let (_, kind) = header.split_once("'descr': '<U")?;
     let characters: usize = kind.split_once('\'')?.0.parse().ok()?;
     let width = characters.checked_mul(4).filter(|&width| width > 0)?;
+    let (_, shape) = header.split_once("'shape': (")?;
+    let count: usize = shape.split_once(",)")?.0.parse().ok()?;
+    if bytes.len() - end != count.checked_mul(width)? {
+        return None;
+    }
     let string = |cell: &[u8]| {
         let codes = cell.as_chunks().0.iter().map(|&code| u32::from_le_bytes(code));
         codes.take_while(|&code| code != 0).map(char::from_u32).collect()
@@ -111,6 +116,7 @@ mod tests {
         let path = folder.path().join("pool.npy");
         let text = String::from_utf8_lossy(&saved()).replace("<U9", "|O8");
         assert_eq!(strings(text.as_bytes()), None);
+        assert_eq!(strings(&saved()[..saved().len() - 1]), None, "cut off");
         std::fs::write(&path, [NUMPY, &[1, 0, 9]].concat()).unwrap();
         let error = Pool::read(&path, &Photos::of(Vec::new())).unwrap_err().to_string();
         assert!(error.contains("strings in one dimension"), "{error}");

@@ -130,9 +130,11 @@ impl CheckpointError {
                  re-save the weights with safetensors.torch.save_file"
                     .into(),
             ),
-            Self::NotATensor { within, .. } => {
-                let part = within.map_or_else(String::new, |key| format!("[\"{key}\"]"));
-                Some(format!("save the state_dict alone: torch.save(torch.load(FILE){part}, OTHER)"))
+            Self::NotATensor { within: Some(key), .. } => {
+                Some(format!("save the state_dict alone: torch.save(torch.load(FILE)[\"{key}\"], OTHER)"))
+            }
+            Self::NotATensor { within: None, .. } => {
+                Some("save the state_dict alone: torch.save(model.state_dict(), OTHER)".into())
             }
             Self::Missing { others, .. } if others.is_empty() => Some("the file is empty".into()),
             Self::Missing { others, .. } => Some(format!(

@@ -35,7 +35,8 @@ const ZIP: [u8; 4] = *b"PK\x03\x04";
 /// Nothing in the file is executed; sizes are checked against the file's length before anything is allocated.
 ///
 /// # Errors
-/// [`CheckpointError::Pickle`] if the pickle holds anything but tensors, others if the file is truncated or damaged.
+/// [`CheckpointError::Pickle`] if the pickle asks for more than tensors need, [`CheckpointError::NotATensor`] if it holds more, others
+/// if the file is truncated or damaged.
 pub fn read(path: &Path) -> Result<Tensors, CheckpointError> {
     decode(path, &super::safetensors::map(path)?)
 }

@@ -213,7 +213,8 @@ pub(super) fn damaged(path: &Path, bytes: &[u8], error: &SafeTensorError) -> Che
         (SafeTensorError::MetadataIncompleteBuffer, Some(expected)) if expected > found => {
             CheckpointError::Truncated { path, expected, found }
         }
-        _ if matches!(bytes, [0x80, 0..=5, ..]) => CheckpointError::Format {
+        // A header's length has zeros where a pickle has its first instruction.
+        _ if matches!(bytes, [0x80, 2..=5, first, ..] if *first > 0) => CheckpointError::Format {
             path,
             expected: "a state_dict that torch.save wrote".into(),
             found: "a pickle of something else".into(),

@@ -62,8 +62,7 @@ impl Cluster {
                     lacking.push(Photo { item, tags, digest, vector: Vec::new() });
                 }
             }
-            copied.sent += lacking.len();
-            self.send(library, map, lacking)?;
+            copied.sent += self.send(library, map, lacking)?;
             progress(copied.photos, total);
         }
         let gone: Vec<String> = there.into_keys().collect();
@@ -72,16 +71,20 @@ impl Cluster {
         Ok(copied)
     }
 
+    /// Sends photos, but for those that have changed since they were found: the next copy sends them. Returns how many.
     fn send(
         &self,
         library: &Library,
         map: &dyn GalleryMap,
-        mut photos: Vec<Photo>,
-    ) -> Result<(), SearchError> {
+        photos: Vec<Photo>,
+    ) -> Result<usize, SearchError> {
         let items: Vec<&Item> = photos.iter().map(|photo| &photo.item).collect();
         let vectors = library.mapped_vectors_of(&items, map)?;
-        photos.iter_mut().zip(vectors).for_each(|(photo, vector)| photo.vector = vector);
-        self.upsert(&photos)
+        let photos = photos.into_iter().zip(vectors);
+        let photos: Vec<Photo> =
+            photos.filter_map(|(photo, vector)| Some(Photo { vector: vector?, ..photo })).collect();
+        self.upsert(&photos)?;
+        Ok(photos.len())
     }
 
     /// What the collection has, or its part: id and digest of each photo.

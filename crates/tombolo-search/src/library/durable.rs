@@ -68,6 +68,19 @@ fn remove_forsaken(path: &Path) {
     }
 }
 
+/// Removes a folder, if it is there. What a search beside this puts in after it was listed, is removed too.
+pub(crate) fn remove_folder(dir: &Path) -> io::Result<()> {
+    let mut attempts = 3;
+    loop {
+        attempts -= 1;
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts > 0 => {}
+            done => return done,
+        }
+    }
+}
+
 /// Whether a name is one under which a file of the name `of` was being written.
 pub(crate) fn is_temporary(name: &str, of: &str) -> bool {
     name.strip_prefix(of).is_some_and(|rest| rest.starts_with('.') && rest.ends_with(TEMPORARY))

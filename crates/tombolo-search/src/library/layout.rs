@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::{is_temporary, write_whole};
+use super::durable::{is_temporary, remove_folder, write_whole};
 use crate::SearchError;
 
 const FORMAT: u32 = 2;
@@ -14,10 +14,9 @@ const MANIFEST: &str = "library.toml";
 const LOCK: &str = "library.lock";
 const RECORDS: &str = "items.sqlite";
 
-/// What an interrupted creation can leave, in the order in which it may be removed: whoever finds no lock would make one of their
-/// own and begin anew. Vectors are not among them: they come after the manifest.
-const BEFORE_MANIFEST: [&str; 5] =
-    [RECORDS, "items.sqlite-wal", "items.sqlite-shm", "items.sqlite-journal", LOCK];
+/// The records, and what SQLite keeps beside them.
+const RECORD_FILES: [&str; 4] =
+    [RECORDS, "items.sqlite-wal", "items.sqlite-shm", "items.sqlite-journal"];
 
 /// A segment holds at most this many rows, and at most this many bytes.
 const SEGMENT_ROWS: usize = 65_536;
@@ -124,16 +123,14 @@ impl Layout {
         for folder in
             [self.vectors(0), self.derived(0)].into_iter().chain(self.of_other_generations(0))
         {
-            if folder.exists() {
-                fs::remove_dir_all(folder).map_err(io)?;
-            }
+            remove_folder(&folder).map_err(io)?;
         }
-        // After the vectors, which can be removed again as long as this is a library; before the records, whose remains can be
-        // taken over by another.
-        fs::remove_file(self.dir.join(MANIFEST)).map_err(io)?;
-        for file in BEFORE_MANIFEST.map(|name| self.dir.join(name)) {
-            if file.exists() {
-                fs::remove_file(file).map_err(io)?;
+        // The manifest after all that it makes a library of, so that a removal that was cut off can be done again; the lock
+        // last, since whoever finds none makes one of their own.
+        for name in RECORD_FILES.into_iter().chain([MANIFEST, LOCK]) {
+            match fs::remove_file(self.dir.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+                _ => {}
             }
         }
         Ok(())
@@ -186,7 +183,8 @@ impl Layout {
         for entry in fs::read_dir(&self.dir).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
             let ours = name.to_str().is_some_and(|name| {
-                BEFORE_MANIFEST.contains(&name) || is_temporary(name, MANIFEST)
+                // The beginning of a creation, or the end of a removal.
+                name == LOCK || RECORD_FILES.contains(&name) || is_temporary(name, MANIFEST)
             });
             if !ours {
                 let found = "a folder of other files without library.toml";

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io;
 use std::path::Path;
 
 use half::f16;
@@ -10,6 +9,7 @@ use rayon::prelude::*;
 use tombolo_vectors::{F16Rows, Rows, VectorError};
 
 use super::LibraryWriter;
+use super::durable::remove_folder;
 use super::reader::Library;
 use super::segments::{self, Extent, SegmentWriter, segment_path};
 use crate::SearchError;
@@ -173,7 +173,7 @@ impl LibraryWriter {
             first += expected;
         }
         repaired.forgotten = self.forget_rows(&lost)?;
-        self.remove_derived(generation)
+        remove_folder(&self.layout().derived(generation))
             .map_err(|source| SearchError::Io { path: self.dir().to_owned(), source })?;
         Ok(repaired)
     }
@@ -200,10 +200,7 @@ impl LibraryWriter {
         })?;
         let dir = self.layout().vectors(generation_after);
         let io = |source| SearchError::Io { path: dir.clone(), source };
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
-            _ => {}
-        }
+        remove_folder(&dir).map_err(io)?;
         let mut writer = SegmentWriter::new(dir.clone(), Extent { rows: 0, ..self.extent(0) });
         let mut sums = Vec::with_capacity(live.len());
         for some in live.chunks(BLOCK_ROWS) {
@@ -218,18 +215,5 @@ impl LibraryWriter {
             let _ = fs::remove_dir_all(folder);
         }
         Ok(rows - live.len())
-    }
-
-    fn remove_derived(&self, generation: u32) -> io::Result<()> {
-        // A search beside this may put a file there that was not listed.
-        let mut attempts = 3;
-        loop {
-            attempts -= 1;
-            match fs::remove_dir_all(self.layout().derived(generation)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && attempts > 0 => {}
-                other => return other,
-            }
-        }
     }
 }

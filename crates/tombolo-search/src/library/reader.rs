@@ -144,22 +144,26 @@ impl Library {
     /// The raw image-tower vector of a photo, `[dim]`, to search with or to map.
     ///
     /// # Errors
-    /// [`SearchError::Gone`]; [`SearchError::Records`]; [`SearchError::Vectors`].
+    /// [`SearchError::Changed`]; [`SearchError::Records`]; [`SearchError::Vectors`].
     pub fn vector_of(&self, item: &Item) -> Result<Vec<f32>, SearchError> {
         self.settled(|snapshot| self.vector_among(snapshot.raw.rows(), item))
     }
 
     /// The vector of a photo among those of all. Its row may have another number by now than the item says.
     fn vector_among(&self, rows: &Chain<F16Rows>, item: &Item) -> Result<Vec<f32>, SearchError> {
-        let Some(Item { vector_row: row, .. }) = self.item(&item.id)? else {
+        let changed = || {
             let (path, photo) = (self.dir().to_owned(), item.path.clone());
-            return Err(SearchError::Gone { path, photo });
+            SearchError::Changed { path, photo }
         };
-        if row >= rows.len() {
-            let (expected, found) = (row + 1, rows.len());
-            return Err(self.damaged(VectorError::Len { expected, found }));
+        let row = self.item(&item.id)?.ok_or_else(changed)?.vector_row;
+        if row < rows.len() {
+            return Ok(rows.row_to_vec(row));
         }
-        Ok(rows.row_to_vec(row))
+        // Committed after these rows were looked up, unless no such row ever was.
+        match self.records().rows()? {
+            committed if row < committed => Err(changed()),
+            found => Err(self.damaged(VectorError::Len { expected: row + 1, found })),
+        }
     }
 
     /// The raw vector of a photo after a map, `[dim]` of the map.
@@ -180,19 +184,24 @@ impl Library {
             .map_err(|source| SearchError::Model { path: path(), source })
     }
 
-    /// Mapped vectors of photos, rounded to halves: those that searches compare with.
+    /// Mapped vectors of photos, rounded to halves: those that searches compare with; none of a photo that has changed since it
+    /// was found.
     ///
     /// # Errors
-    /// As [`Library::search`]; [`SearchError::Gone`].
+    /// As [`Library::search`].
     pub fn mapped_vectors_of(
         &self,
         items: &[&Item],
         map: &dyn GalleryMap,
-    ) -> Result<Vec<Vec<f32>>, SearchError> {
+    ) -> Result<Vec<Option<Vec<f32>>>, SearchError> {
         let options = SearchOptions { map: Some(map), ..SearchOptions::default() };
         self.settled(|snapshot| {
             let gallery = self.gallery(snapshot, &options)?;
-            items.iter().map(|item| self.vector_among(gallery.rows(), item)).collect()
+            let vector = |item: &&Item| match self.vector_among(gallery.rows(), item) {
+                Err(SearchError::Changed { .. }) => Ok(None),
+                vector => vector.map(Some),
+            };
+            items.iter().map(vector).collect()
         })
     }
 

@@ -270,6 +270,39 @@ fn a_library_is_removed_and_nothing_else() {
 }
 
 #[test]
+fn a_removal_that_was_cut_off_can_be_done_again() {
+    let desk = colours(3);
+    let mut left: Vec<_> =
+        fs::read_dir(desk.library_dir()).unwrap().map(|e| e.unwrap().path()).collect();
+    // In the order of a removal.
+    let order = |path: &std::path::PathBuf| {
+        let names = ["items.sqlite", "library.toml", "library.lock"];
+        names.iter().position(|name| path.file_name().unwrap() == *name)
+    };
+    left.sort_by_key(order);
+    let whole = desk.path("whole");
+    fs::rename(desk.library_dir(), &whole).unwrap();
+    for kept in 0..left.len() {
+        fs::create_dir(desk.library_dir()).unwrap();
+        for path in &left[kept..] {
+            let name = path.file_name().unwrap();
+            match whole.join(name).is_dir() {
+                true => fs::create_dir(path).unwrap(),
+                false => drop(fs::copy(whole.join(name), path).unwrap()),
+            }
+        }
+        // Whoever comes next takes over what is left, or begins anew where nothing is.
+        if desk.library_dir().join("library.toml").exists() {
+            when_free(|| LibraryWriter::remove(&desk.library_dir())).unwrap();
+        }
+        let summary = desk.index(&["photos"]);
+        assert_eq!((summary.added, summary.encoded), (3, 3), "{kept} files were removed");
+        assert_eq!(desk.library().check().unwrap().problems, Vec::<String>::new());
+        fs::remove_dir_all(desk.library_dir()).unwrap();
+    }
+}
+
+#[test]
 fn what_is_no_library_cannot_be_mended() {
     let desk = Desk::new();
     assert!(LibraryWriter::open(&desk.path("nothing")).is_err());

@@ -60,6 +60,17 @@ mod tests {
     }
 
     #[test]
+    fn negatives_have_no_part_in_it() {
+        let (a, b) = (unit_rows(3, 3, 1), unit_rows(3, 3, 2));
+        let of = |a: &[f32], b: &[f32]| {
+            paper(&tensor(a, 3), &tensor(b, 3)).unwrap().to_scalar::<f32>().unwrap()
+        };
+        let alone = a.chunks(3).zip(b.chunks(3)).map(|(a, b)| of(a, b)).sum::<f32>();
+        // Beside the others of its batch, a pair's share is what it is alone.
+        assert!((of(&a, &b) - alone / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
     fn without_unit_norm_it_is_least_where_everything_is_zero() {
         let zero = tensor(&[0.0; 6], 3);
         assert!(paper(&zero, &zero).unwrap().to_scalar::<f32>().unwrap() < 1e-3);

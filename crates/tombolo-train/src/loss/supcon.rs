@@ -1,4 +1,7 @@
-//! Supervised contrastive loss: InfoNCE with several positives.
+//! Supervised contrastive loss: InfoNCE with several positives (Khosla et al. 2020, L_out).
+//!
+//! L = −(1/|batch|) Σᵢ (1/|P(i)|) Σ_{p ∈ P(i)} log softmaxₖ(qᵢ·kₖ / τ)ₚ, of queries `[batch, dim]`, keys `[keys, dim]` and positives
+//! `[batch, keys]`; a scalar in nats. The kernel has the details.
 
 pub use tombolo_kernels::supcon;
 

@@ -77,6 +77,10 @@ pub fn run(arguments: Arguments, global: &Global, terminal: &Terminal) -> anyhow
     let mut results = Vec::new();
     for name in &arguments.datasets {
         let dataset = dataset::open(name)?;
+        if !dataset.has_pictures() {
+            let hint = "name a data set with photos and texts; `tombolo data` shows what it holds";
+            return Err(Misuse::new(format!("{name} has no photos to find"), hint).into());
+        }
         skipped += super::data::warn(dataset.as_ref(), terminal);
         results.push(OnDataset { dataset, evaluations: Vec::new() });
     }

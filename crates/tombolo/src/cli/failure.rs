@@ -97,6 +97,7 @@ fn known(error: &(dyn std::error::Error + 'static)) -> Option<(Option<String>, u
                 | SearchError::Records { .. }
                 | SearchError::Vectors { .. }
                 | SearchError::VectorCount { .. }
+                | SearchError::Changed { .. }
                 | SearchError::Model { .. }
                 | SearchError::Cluster { .. }
         );

@@ -138,8 +138,8 @@ fn export(library: &Library, out: &Path, terminal: &Terminal) -> anyhow::Result<
         last.clone_from(&end.path);
         for item in &items {
             let vector = match library.vector_of(item) {
-                // Forgotten since it was listed.
-                Err(SearchError::Gone { .. }) => continue,
+                // Forgotten, or encoded anew, since it was listed.
+                Err(SearchError::Changed { .. }) => continue,
                 vector => vector?,
             };
             let tags = library.tags(item)?;

@@ -103,12 +103,13 @@ fn tell(
     stages: &[Stage],
     terminal: &Terminal,
 ) -> anyhow::Result<()> {
+    let trained = Model::open(&outcome.dir)?;
     if terminal.json() {
-        let validation = outcome.validation.as_ref();
-        terminal.document(&json!({ "run": outcome.dir, "validation": validation }))?;
+        let (validation, metrics) = (outcome.validation.as_ref(), &trained.file().metrics);
+        let document = json!({ "run": outcome.dir, "validation": validation, "metrics": metrics });
+        terminal.document(&document)?;
     } else if let Some(validation) = &outcome.validation {
         terminal.result(&report::table(validation))?;
-        let trained = Model::open(&outcome.dir)?;
         if let Some(groups) = report::group_table(trained.file()) {
             terminal.result(&format!("\n{groups}"))?;
         }

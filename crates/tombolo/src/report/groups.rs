@@ -25,9 +25,9 @@ pub fn measured(metrics: &BTreeMap<String, f64>) -> Vec<OfGroup> {
 
 fn title(group: Group) -> &'static str {
     match group {
-        Group::Precise => "1, precise texts, one thing in the image",
-        Group::Incomplete => "2, incomplete sentences, one thing",
-        Group::Ambiguous => "3, ambiguous texts, several things",
+        Group::Precise => "1, precise texts",
+        Group::Incomplete => "2, incomplete sentences",
+        Group::Ambiguous => "3, ambiguous texts",
     }
 }
 
@@ -60,7 +60,7 @@ pub fn section(groups: &[OfGroup]) -> String {
     }
     format!(
         "<section><h2>By groups of the curriculum</h2><table class=\"recalls\">{rows}</tr></table><p class=\"note\">Queries of \
-         each group against the whole validation split, whichever groups the map was trained on.</p></section>"
+         each group of the validation split, whichever groups the map was trained on.</p></section>"
     )
 }
 

@@ -153,6 +153,10 @@ impl From<SearchError> for ApiError {
                 return Self::unavailable("cluster", message);
             }
             SearchError::Cursor { .. } => "after",
+            SearchError::Changed { .. } => {
+                let message = "the library is being written to: try again in a moment";
+                return Self::unavailable("library", message);
+            }
             _ => return Self::ours(&error.into()),
         };
         let hint = error.hint().unwrap_or_default();

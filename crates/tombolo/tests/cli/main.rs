@@ -245,6 +245,8 @@ fn each_stage_is_trained_from_data_of_its_own() {
     let refused = train(&["texts:texts.tsv"], ["--out", "other"]);
     assert_fails(&refused, 2, "has no photos: stage image", "tombolo train text");
     assert!(!dir.path().join("other.partial").exists());
+    let eval = run(dir.path(), &["eval", "texts:texts.tsv", "--model", "own"]);
+    assert_fails(&eval, 2, "has no photos to find", "photos and texts");
 }
 
 #[test]

@@ -35,8 +35,9 @@ struct Model {
 
 #[derive(Deserialize)]
 struct Vision {
+    #[serde(default)]
     layers: Value,
-    width: usize,
+    width: Option<usize>,
     #[serde(default = "head_width")]
     head_width: usize,
     #[serde(default = "mlp_ratio")]
@@ -91,7 +92,7 @@ const OTHER_NETWORKS: [(&str, &str, &str); 23] = [
 ];
 
 /// Fields that the network does not depend on: of training, of networks that are named in other fields, of other formats.
-const WITHOUT_BEARING: [&str; 16] = [
+const WITHOUT_BEARING: [&str; 18] = [
     "attn_pooler_heads",
     "attn_pooler_queries",
     "cast_dtype",
@@ -108,6 +109,8 @@ const WITHOUT_BEARING: [&str; 16] = [
     "timm_model_pretrained",
     "timm_pool",
     "timm_proj",
+    "timm_proj_bias",
+    "tokenizer_mode",
 ];
 
 fn head_width() -> usize {
@@ -150,7 +153,9 @@ pub(crate) fn unknown(dir: &Path) -> Result<Vec<String>> {
                 || OTHER_NETWORKS.iter().any(|(of, field, _)| *of == section && field == name)
         };
         let dot = if section.is_empty() { "" } else { "." };
-        let names = others.keys().filter(|name| !known(name));
+        // A null or a false asks for nothing.
+        let asked = others.iter().filter(|(_, value)| !value.is_null() && **value != false);
+        let names = asked.map(|(name, _)| name).filter(|name| !known(name));
         unknown.extend(names.map(|name| format!("model_cfg.{section}{dot}{name}")));
     }
     unknown.extend(transform::unknown(file.preprocess_cfg.as_ref()));
@@ -199,10 +204,7 @@ fn config(model: &Model, preprocess: Option<Value>) -> Result<Value, String> {
     check(model)?;
     let act = if model.quick_gelu { "quick_gelu" } else { "gelu" };
     let (vision, text) = (&model.vision_cfg, &model.text_cfg);
-    let needed = |name: &str, value: Option<usize>| {
-        value.ok_or_else(|| format!("model_cfg.text_cfg.{name}: expected a number, found none"))
-    };
-    let width = needed("width", text.width)?;
+    let width = needed("text_cfg.width", text.width)?;
     Ok(json!({
         "model_type": "clip",
         "projection_dim": model.embed_dim,
@@ -211,32 +213,37 @@ fn config(model: &Model, preprocess: Option<Value>) -> Result<Value, String> {
             "vocab_size": text.vocab_size,
             "hidden_size": width,
             "intermediate_size": (width as f64 * text.mlp_ratio) as usize,
-            "num_hidden_layers": needed("layers", text.layers)?,
-            "num_attention_heads": needed("heads", text.heads)?,
+            "num_hidden_layers": needed("text_cfg.layers", text.layers)?,
+            "num_attention_heads": needed("text_cfg.heads", text.heads)?,
             "max_position_embeddings": text.context_length,
             "hidden_act": act,
             "eos_token_id": 2,
         },
-        "vision_config": vision_config(vision, act),
+        "vision_config": vision_config(vision, act)?,
     }))
 }
 
-fn vision_config(vision: &Vision, act: &str) -> Value {
+fn vision_config(vision: &Vision, act: &str) -> Result<Value, String> {
+    let width = needed("vision_cfg.width", vision.width)?;
     if vision.layers.is_array() {
-        return json!({
-            "resnet": { "layers": vision.layers, "width": vision.width, "head_width": vision.head_width },
+        return Ok(json!({
+            "resnet": { "layers": vision.layers, "width": width, "head_width": vision.head_width },
             "image_size": vision.image_size,
-        });
+        }));
     }
-    json!({
-        "hidden_size": vision.width,
-        "intermediate_size": (vision.width as f64 * vision.mlp_ratio) as usize,
+    Ok(json!({
+        "hidden_size": width,
+        "intermediate_size": (width as f64 * vision.mlp_ratio) as usize,
         "num_hidden_layers": vision.layers,
-        "num_attention_heads": vision.width / vision.head_width.max(1),
+        "num_attention_heads": width / vision.head_width.max(1),
         "image_size": vision.image_size,
         "patch_size": vision.patch_size,
         "hidden_act": act,
-    })
+    }))
+}
+
+fn needed(name: &str, value: Option<usize>) -> Result<usize, String> {
+    value.ok_or_else(|| format!("model_cfg.{name}: expected a number, found none"))
 }
 
 #[cfg(test)]
@@ -279,9 +286,20 @@ mod tests {
         let error = settings(folder(&other).path()).err().unwrap().to_string();
         let expected = "text_cfg.pool_type: expected \"argmax\", found \"last\"";
         assert!(error.contains(expected), "{error}");
+        let siglip = json!({ "model_cfg": {
+            "embed_dim": 768,
+            "init_logit_bias": -10,
+            "custom_text": true,
+            "vision_cfg": { "image_size": 224, "timm_model_name": "vit_base_patch16_siglip_224", "timm_pool": "map" },
+            "text_cfg": { "context_length": 64, "vocab_size": 32000, "hf_tokenizer_name": "timm/ViT-B-16-SigLIP",
+                          "width": 768, "heads": 12, "layers": 12, "no_causal_mask": true },
+        } });
+        let error = settings(folder(&siglip).path()).err().unwrap().to_string();
+        assert!(error.contains("timm_model_name: expected null, found"), "{error}");
         let mut new = file();
         new["version"] = json!(2);
         new["model_cfg"]["vision_cfg"]["registers"] = json!(4);
+        new["model_cfg"]["vision_cfg"]["block_type"] = Value::Null;
         new["preprocess_cfg"] = json!({ "sharpen": true });
         let folder = folder(&new);
         settings(folder.path()).unwrap();

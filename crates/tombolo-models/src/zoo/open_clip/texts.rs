@@ -1,6 +1,7 @@
 //! What open_clip does to a text before it makes tokens of it: `ftfy.fix_text`, `html.unescape` twice, small letters.
 //!
-//! Of ftfy this is all but the repair of texts that were read in a wrong encoding, and entities in capitals (`&EACUTE;`).
+//! Of ftfy this is all but the repair of texts that were read in a wrong encoding, terminal escapes and entities in capitals
+//! (`&EACUTE;`); of `html.unescape` all but references without a semicolon and to control characters (`&copy 2020`, `&#150;`).
 
 use html_escape::decode_html_entities;
 use tokenizers::NormalizedString;
