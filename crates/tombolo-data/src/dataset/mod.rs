@@ -6,7 +6,8 @@
 //! * ids of images are unique; those of texts are the image's id, `#` and a number from 0;
 //! * every text belongs to one image, the texts of an image lie side by side, and no text is empty;
 //! * the split of an image is the split of its texts;
-//! * each image was there when the data set was opened.
+//! * each image was there when the data set was opened; one that is [`ImageSource::Nowhere`] stands for texts that belong
+//!   together and have none.
 
 mod coco;
 mod collection;
