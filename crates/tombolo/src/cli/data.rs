@@ -47,9 +47,9 @@ fn standard(dataset: &dyn Dataset, split: Split) -> Option<usize> {
     counts.find(|count| count.split == split).map(|count| count.images)
 }
 
-/// Images of a split; texts may belong together without one.
-fn pictures(dataset: &dyn Dataset, split: Split) -> usize {
-    if dataset.has_pictures() { dataset.count(split).images } else { 0 }
+/// How many of so many images there are to see: texts may belong together without one.
+fn pictures(dataset: &dyn Dataset, images: usize) -> usize {
+    if dataset.has_pictures() { images } else { 0 }
 }
 
 fn samples(dataset: &dyn Dataset) -> impl Iterator<Item = usize> {
@@ -60,12 +60,11 @@ fn samples(dataset: &dyn Dataset) -> impl Iterator<Item = usize> {
 
 fn document(dataset: &dyn Dataset) -> serde_json::Value {
     let splits = Split::ALL.map(|split| {
-        let (images, texts) = (pictures(dataset, split), dataset.count(split).texts);
-        let standard = standard(dataset, split);
-        let counts = json!({ "images": images, "texts": texts, "standard_images": standard });
+        let (count, standard) = (dataset.count(split), standard(dataset, split));
+        let images = pictures(dataset, count.images);
+        let counts = json!({ "images": images, "texts": count.texts, "standard_images": standard });
         (split.to_string(), counts)
     });
-    let images: usize = Split::ALL.into_iter().map(|split| pictures(dataset, split)).sum();
     let samples = samples(dataset).map(|image| {
         let entry = &dataset.images()[image];
         let texts: Vec<&str> =
@@ -76,7 +75,7 @@ fn document(dataset: &dyn Dataset) -> serde_json::Value {
         dataset.facts().iter().map(|fact| (fact.name.to_owned(), fact.value.clone().into()));
     json!({
         "dataset": dataset.name(),
-        "images": images,
+        "images": pictures(dataset, dataset.images().len()),
         "texts": dataset.texts().len(),
         "splits": serde_json::Map::from_iter(splits),
         "facts": serde_json::Map::from_iter(facts),
@@ -89,13 +88,13 @@ fn page(dataset: &dyn Dataset) -> String {
     let mut lines = vec![format!("{}\n", dataset.name())];
     lines.push(format!("  {:8} {:>8} {:>8}  {}", "split", "images", "texts", "standard"));
     for split in Split::ALL {
-        let (images, texts) = (pictures(dataset, split), dataset.count(split).texts);
+        let count = dataset.count(split);
+        let (images, texts) = (pictures(dataset, count.images), count.texts);
         let standard = standard(dataset, split).map_or(String::new(), |n| format!("{n} images"));
         let line = format!("  {:8} {images:>8} {texts:>8}  {standard}", split.as_str());
         lines.push(line.trim_end().to_owned());
     }
-    let images: usize = Split::ALL.into_iter().map(|split| pictures(dataset, split)).sum();
-    let texts = dataset.texts().len();
+    let (images, texts) = (pictures(dataset, dataset.images().len()), dataset.texts().len());
     lines.push(format!("  {:8} {images:>8} {texts:>8}\n", "all"));
     for fact in dataset.facts() {
         lines.push(format!("  {}: {}", fact.name, fact.value));

@@ -8,6 +8,9 @@ use tombolo_train::settings::Group;
 use super::page::Recalls;
 use super::table::aligned;
 
+/// Titles of the columns.
+const TITLES: [&str; 7] = ["group", "i→t R@1", "R@5", "R@10", "t→i R@1", "R@5", "R@10"];
+
 /// What is measured of a group.
 pub struct OfGroup {
     group: Group,
@@ -33,8 +36,7 @@ fn title(group: Group) -> &'static str {
 
 /// A table for the terminal, in percent.
 pub fn table(groups: &[OfGroup]) -> String {
-    let titles = ["group", "i→t R@1", "R@5", "R@10", "t→i R@1", "R@5", "R@10"];
-    let mut rows = vec![titles.map(str::to_owned)];
+    let mut rows = vec![TITLES.map(str::to_owned)];
     rows.extend(groups.iter().map(|OfGroup { group, recalls }| {
         let mut cells = recalls.percents();
         std::array::from_fn(|column| match column {
@@ -48,7 +50,7 @@ pub fn table(groups: &[OfGroup]) -> String {
 /// A section of the page.
 pub fn section(groups: &[OfGroup]) -> String {
     let mut rows = String::from("<tr><td></td>");
-    for title in ["i→t R@1", "R@5", "R@10", "t→i R@1", "R@5", "R@10"] {
+    for title in &TITLES[1..] {
         // Writing to a string cannot fail.
         let _ = write!(rows, "<th scope=\"col\">{title}</th>");
     }

@@ -152,11 +152,10 @@ pub(crate) fn unknown(dir: &Path) -> Result<Vec<String>> {
             WITHOUT_BEARING.contains(&name.as_str())
                 || OTHER_NETWORKS.iter().any(|(of, field, _)| *of == section && field == name)
         };
-        let dot = if section.is_empty() { "" } else { "." };
         // A null or a false asks for nothing.
         let asked = others.iter().filter(|(_, value)| !value.is_null() && **value != false);
         let names = asked.map(|(name, _)| name).filter(|name| !known(name));
-        unknown.extend(names.map(|name| format!("model_cfg.{section}{dot}{name}")));
+        unknown.extend(names.map(|name| place(section, name)));
     }
     unknown.extend(transform::unknown(file.preprocess_cfg.as_ref()));
     Ok(unknown)
@@ -187,17 +186,18 @@ fn check(model: &Model) -> Result<(), String> {
                     || serde_json::from_str(default).is_ok_and(|value: Value| **found == value)
             };
             if let Some(found) = others.get(*field).filter(|found| !as_by_default(found)) {
-                let field = format!("model_cfg.{section}.{field}");
-                return Err(format!("{field}: expected {default}, found {found}"));
+                let place = place(section, field);
+                return Err(format!("{place}: expected {default}, found {found}"));
             }
         }
     }
-    match model.others.get("multimodal_cfg") {
-        Some(found) if !found.is_null() => {
-            Err("model_cfg.multimodal_cfg: expected none, found one".into())
-        }
-        _ => Ok(()),
-    }
+    Ok(())
+}
+
+/// Where a field stands in the file.
+fn place(section: &str, field: &str) -> String {
+    let dot = if section.is_empty() { "" } else { "." };
+    format!("model_cfg.{section}{dot}{field}")
 }
 
 fn config(model: &Model, preprocess: Option<Value>) -> Result<Value, String> {
@@ -268,7 +268,11 @@ mod tests {
     fn defaults_that_are_written_out_are_as_good_as_none() {
         let mut file = file();
         for (section, field, default) in OTHER_NETWORKS {
-            file["model_cfg"][section][field] = serde_json::from_str(default).unwrap();
+            let section = match section {
+                "" => &mut file["model_cfg"],
+                name => &mut file["model_cfg"][name],
+            };
+            section[field] = serde_json::from_str(default).unwrap();
         }
         for field in WITHOUT_BEARING {
             file["model_cfg"]["vision_cfg"][field] = json!(1);
