@@ -242,8 +242,8 @@ fn next_commands(run: &Path, library: &Path) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "tombolo".into());
     format!(
         "\nCurves and examples: {run}/report.html\n\nTry next:\n  \
-         {program} search \"a dog and a bone\" --library {library}\n  \
-         {program} search \"rocket\" --subtract \"space\" --library {library}\n  \
+         {program} search \"crying cat\" --library {library}\n  \
+         {program} search \"woman firefighter\" --subtract \"woman\" --library {library}\n  \
          {program} serve --library {library}\n  \
          {program} train folder:PHOTOS-WITH-TXT-FILES --out my-model\n  \
          {program} index PHOTOS --library my-photos --model my-model"
